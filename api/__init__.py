@@ -1,0 +1,1 @@
+"""The HTTP API: thin routers, one folder an API family."""

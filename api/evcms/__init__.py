@@ -1,0 +1,1 @@
+"""EV-CMS family, under /api/v1."""

@@ -1,0 +1,1 @@
+"""Ienerzy family, under /api."""

@@ -1,0 +1,1 @@
+"""How it runs on one machine: embedded servers, supervisor, status screen."""

@@ -1,0 +1,214 @@
+"""Everything in one terminal: servers, roles and a fleet, started in order and stopped in reverse.
+
+What the roles are, and what is to be done once the database runs, is handed in by `gridwire.py`.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from deploy.folder import check_ports, data_folder, secret
+from deploy.nats import NatsServer, prepare_nats
+from deploy.postgres import PostgresServer, prepare_postgres
+from deploy.settings import Settings
+from deploy.supervisor import Service, Supervisor
+from deploy.terminal import Status, scrape
+
+REFRESH_S = 1.0
+PLAIN_LINE_EVERY_S = 10.0
+READY_LINE = "all ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run between the servers' start and their end.
+
+    `prepare` is called once with the environment of the roles, before any of them starts, and returns
+    lines for the screen (name and address or account); it may take its time. `roles` are the words of
+    `gridwire serve`; `fleet` the words of `gridwire simulate`, empty for none.
+    """
+
+    roles: Sequence[str]
+    fleet: Sequence[str]
+    prepare: Callable[[Mapping[str, str], Path], Sequence[tuple[str, str]]]
+
+
+async def run_local(settings: Settings, plan: Plan, console: Console) -> None:
+    """Run until SIGINT or SIGTERM, then stop everything, the last started first."""
+    with data_folder(settings.data_dir) as folder:
+        check_ports(settings.listen_host, _ports(settings))
+        check_ports("127.0.0.1", {"GRIDWIRE_NATS_PORT": settings.nats_port})
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        status = Status(addresses=_addresses(settings))
+        supervisor = Supervisor(folder / "logs", lambda name, event: _note(status, name, event))
+        try:
+            await _start(settings, plan, folder, supervisor, status, console, stop)
+            await _show(settings, supervisor, status, console, stop)
+        finally:
+            with console.status("stopping, the last started first ..."):
+                await supervisor.stop_all()
+            console.print("stopped; nothing is lost")
+
+
+async def _start(
+    settings: Settings, plan: Plan, folder: Path, supervisor: Supervisor, status: Status,
+    console: Console, stop: asyncio.Event,
+) -> None:  # fmt: skip
+    began = time.monotonic()
+
+    async def step(text: str, service: Service) -> None:
+        if stop.is_set():
+            return
+        with console.status(f"{text} ..."):
+            await supervisor.start(service)
+        console.print(f"  [green]ok[/green] {text}")
+
+    with console.status("preparing the data folder ..."):
+        postgres, nats = await asyncio.to_thread(_prepare_servers, settings, folder)
+    await step("PostgreSQL", _postgres_service(postgres))
+    await step("nats-server (log, bus, MQTT)", _nats_service(nats))
+    environment = _environment(settings, folder, postgres, nats)
+    with console.status("migrating, registering ..."):
+        await asyncio.to_thread(postgres.ensure_database)
+        lines = await asyncio.to_thread(plan.prepare, environment, folder)
+        status.addresses = (*status.addresses, *lines)
+    console.print("  [green]ok[/green] database migrated")
+    for role in plan.roles:
+        await step(role, _role_service(role, ("serve", role), environment))
+    if plan.fleet:
+        devices = {**environment, "GRIDWIRE_MQTT_URL": nats.device_mqtt_url}
+        await step("simulated fleet", _role_service("simulate", ("simulate", *plan.fleet), devices))
+    if not stop.is_set():
+        console.print(f"[bold green]{READY_LINE}[/bold green] after {time.monotonic() - began:.1f} s")
+
+
+async def _show(
+    settings: Settings, supervisor: Supervisor, status: Status, console: Console, stop: asyncio.Event
+) -> None:
+    """Refresh the screen until it is time to stop."""
+    url = f"http://{_reachable(settings.listen_host)}:{settings.http_port}/metrics"
+    last_line_s = -PLAIN_LINE_EVERY_S
+    screen = Live(console=console, auto_refresh=False, screen=False) if console.is_terminal else None
+    if screen is None:
+        for name, address in status.addresses:
+            console.print(f"  {name}: {address}")
+    else:
+        screen.start()
+    try:
+        while not stop.is_set():
+            figures = await asyncio.to_thread(scrape, url)
+            if figures is not None:
+                status.observe(time.monotonic(), figures)
+            status.services = {name: _state(running.restarts) for name, running in supervisor.running.items()}
+            if screen is not None:
+                screen.update(status.render(), refresh=True)
+            elif time.monotonic() - last_line_s >= PLAIN_LINE_EVERY_S:
+                last_line_s = time.monotonic()
+                console.print(status.line(), soft_wrap=True)
+            await _sleep(stop, REFRESH_S)
+    finally:
+        if screen is not None:
+            screen.stop()
+
+
+async def _sleep(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+def _state(restarts: int) -> str:
+    return "up" if restarts == 0 else f"up (restarted {restarts}x)"
+
+
+def _prepare_servers(settings: Settings, folder: Path) -> tuple[PostgresServer, NatsServer]:
+    nats = prepare_nats(
+        folder / "nats",
+        port=settings.nats_port,
+        mqtt_host=settings.listen_host,
+        mqtt_port=settings.mqtt_port,
+        password=secret(folder, "nats_password"),
+        # the log, and as much again for what MQTT sessions hold
+        store_bytes_max=2 * settings.log_bytes_max,
+    )
+    return prepare_postgres(folder / "postgres"), nats
+
+
+def _postgres_service(server: PostgresServer) -> Service:
+    return Service(
+        "postgres", server.argv, {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, account=server.account,
+        is_ready=server.is_ready, stop_signal=signal.SIGINT,
+    )  # fmt: skip
+
+
+def _nats_service(server: NatsServer) -> Service:
+    return Service("nats", server.argv, {"PATH": os.defpath}, is_ready=server.is_ready)
+
+
+def _role_service(name: str, words: Sequence[str], environment: Mapping[str, str]) -> Service:
+    return Service(name, (sys.executable, "-m", "gridwire", *words), environment)
+
+
+def _environment(
+    settings: Settings, folder: Path, postgres: PostgresServer, nats: NatsServer
+) -> dict[str, str]:
+    """What every role is told; the rest it reads from the same settings as this process."""
+    metrics = folder / "metrics"
+    metrics.mkdir(exist_ok=True)
+    for stale in metrics.glob("*.db"):
+        stale.unlink()
+    key = settings.secret_key.get_secret_value() if settings.secret_key else secret(folder, "secret_key")
+    return {
+        **os.environ,
+        "GRIDWIRE_DATABASE_URL": postgres.url,
+        "GRIDWIRE_NATS_URL": nats.url,
+        "GRIDWIRE_MQTT_URL": nats.mqtt_url,
+        "GRIDWIRE_SECRET_KEY": key,
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+    }
+
+
+def _ports(settings: Settings) -> dict[str, int]:
+    return {
+        "GRIDWIRE_HTTP_PORT": settings.http_port,
+        "GRIDWIRE_OCPP_PORT": settings.ocpp_port,
+        "GRIDWIRE_MQTT_PORT": settings.mqtt_port,
+    }
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
+
+
+def _addresses(settings: Settings) -> tuple[tuple[str, str], ...]:
+    host = _reachable(settings.listen_host)
+    return (
+        ("API documentation", f"http://{host}:{settings.http_port}/api-docs"),
+        ("metrics", f"http://{host}:{settings.http_port}/metrics"),
+        ("chargers connect to", f"ws://{host}:{settings.ocpp_port}/<charger identity>"),
+        (
+            "batteries publish to",
+            f"mqtt://{host}:{settings.mqtt_port}  gridwire/batteries/<serial>/telemetry",
+        ),
+    )
+
+
+def _note(status: Status, name: str, event: dict[str, object]) -> None:
+    """Put on the screen what an operator should see."""
+    if event.get("event") == "one_time_password":
+        status.note(f"one-time password for {event.get('phone')}: {event.get('code')}")
+    elif event.get("event") in {"restarted", "killed"}:
+        status.note(f"{name} {event['event']} ({event.get('exit_code', event.get('reason'))})")
+    elif event.get("level") in {"error", "critical"}:
+        status.note(f"{name}: {event.get('event')} {event.get('error', '')}")

@@ -1,0 +1,51 @@
+"""Settings: GRIDWIRE_... environment variables, read once by `gridwire.py` and passed down.
+
+`.env.example` lists them; a test holds it against this class.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """One frozen object a process. Each field's description is what `.env.example` says of it."""
+
+    model_config = SettingsConfigDict(env_prefix="GRIDWIRE_", env_file=".env", extra="ignore", frozen=True)
+
+    database_url: str | None = Field(None, description="TimescaleDB or PostgreSQL; `up` brings its own")
+    nats_url: str | None = Field(None, description="nats-server with JetStream; `up` brings its own")
+    mqtt_url: str | None = Field(None, description="MQTT 3.1.1 broker; `up` brings its own")
+    secret_key: SecretStr | None = Field(None, description="signs tokens, 32 bytes or more; `up` makes one")
+
+    data_dir: Path = Field(Path("data"), description="where `up` keeps database, log and secrets")
+    listen_host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for real devices")
+    http_port: int = Field(5000, description="API, /metrics, /api-docs")
+    ocpp_port: int = Field(9000, description="OCPP WebSocket")
+    mqtt_port: int = Field(1883, description="embedded broker")
+    nats_port: int = Field(4222, description="embedded bus, on loopback only")
+    metrics_port: int = Field(0, description="own /metrics of a role run by `serve`; 0 is none")
+
+    unknown_devices: Literal["register", "quarantine", "reject"] = Field(
+        "quarantine", description="what happens to a device that is not in the registry"
+    )
+    log_partitions: int = Field(1, ge=1, le=64, description="partitions of the log; one writer each")
+    log_mib_max: int = Field(2048, ge=64, description="the log holds devices back beyond this")
+    mqtt_shared_group: str | None = Field(None, description="$share group, for brokers that have it")
+    database_pool_max: int = Field(10, ge=2, description="connections of one process")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of stdout")
+
+    evcms_requests_per_15_minutes: int = Field(100, ge=1, description="EV-CMS rate limit, each address")
+    ienerzy_auth_per_minute: int = Field(5, ge=1, description="Ienerzy sign-in limit, each address")
+    ienerzy_requests_per_minute: int = Field(100, ge=1, description="Ienerzy rate limit, each user")
+    wallet_minimum: int = Field(100, ge=0, description="INR; below it a driver hears of a low balance")
+    wallet_maximum: int = Field(10_000_000, ge=1, description="INR; a top-up beyond it is refused")
+
+    @property
+    def log_bytes_max(self) -> int:
+        """Bytes of the durable log."""
+        return self.log_mib_max * MIB

@@ -1,0 +1,1 @@
+"""Shells that hold sockets: they stamp, decode, publish, and only then acknowledge."""

@@ -1,0 +1,1 @@
+"""The MQTT ingestor and the commands to batteries."""

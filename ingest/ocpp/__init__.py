@@ -1,0 +1,1 @@
+"""The OCPP central system: one gateway process, many chargers."""

@@ -1,0 +1,1 @@
+"""Battery telemetry as JSON: schema, decoder, commands."""

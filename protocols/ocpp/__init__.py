@@ -1,0 +1,1 @@
+"""OCPP: framing, message schemas, and the connection as a state machine."""

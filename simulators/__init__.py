@@ -1,0 +1,1 @@
+"""Devices that speak only the wire, and fleets of them."""

@@ -1,0 +1,1 @@
+"""The durable log and the vectorised core between shells and tables."""

@@ -1,0 +1,1 @@
+"""Tests: pure ones by the thousand, then real servers, then the whole product."""
