@@ -24,7 +24,6 @@ from deploy.terminal import Status, scrape
 
 REFRESH_S = 1.0
 PLAIN_LINE_EVERY_S = 10.0
-READY_LINE = "all ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,52 +43,70 @@ class Plan:
 async def run_local(settings: Settings, plan: Plan, console: Console) -> None:
     """Run until SIGINT or SIGTERM, then stop everything, the last started first."""
     with data_folder(settings.data_dir) as folder:
-        check_ports(settings.listen_host, _ports(settings))
-        check_ports("127.0.0.1", {"GRIDWIRE_NATS_PORT": settings.nats_port})
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         status = Status(addresses=_addresses(settings))
-        supervisor = Supervisor(folder / "logs", lambda name, event: _note(status, name, event))
+        run = LocalRun(settings, plan, folder, console, lambda name, event: _note(status, name, event))
+        starting = asyncio.create_task(run.start())
+        stopping = asyncio.create_task(stop.wait())
         try:
-            await _start(settings, plan, folder, supervisor, status, console, stop)
-            await _show(settings, supervisor, status, console, stop)
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not stop.is_set():
+                status.addresses = (*status.addresses, *starting.result())
+                await _show(settings, run.supervisor, status, console, stop)
         finally:
+            starting.cancel()
+            stopping.cancel()
             with console.status("stopping, the last started first ..."):
-                await supervisor.stop_all()
+                await run.supervisor.stop_all()
             console.print("stopped; nothing is lost")
 
 
-async def _start(
-    settings: Settings, plan: Plan, folder: Path, supervisor: Supervisor, status: Status,
-    console: Console, stop: asyncio.Event,
-) -> None:  # fmt: skip
-    began = time.monotonic()
+class LocalRun:
+    """One start of everything in a data folder; the tests drive it without the screen."""
 
-    async def step(text: str, service: Service) -> None:
-        if stop.is_set():
-            return
-        with console.status(f"{text} ..."):
-            await supervisor.start(service)
-        console.print(f"  [green]ok[/green] {text}")
+    def __init__(
+        self, settings: Settings, plan: Plan, folder: Path, console: Console,
+        on_event: Callable[[str, dict[str, object]], None],
+    ) -> None:  # fmt: skip
+        self._settings = settings
+        self._plan = plan
+        self._folder = folder
+        self._console = console
+        self.supervisor = Supervisor(folder / "logs", on_event)
 
-    with console.status("preparing the data folder ..."):
-        postgres, nats = await asyncio.to_thread(_prepare_servers, settings, folder)
-    await step("PostgreSQL", _postgres_service(postgres))
-    await step("nats-server (log, bus, MQTT)", _nats_service(nats))
-    environment = _environment(settings, folder, postgres, nats)
-    with console.status("migrating, registering ..."):
-        await asyncio.to_thread(postgres.ensure_database)
-        lines = await asyncio.to_thread(plan.prepare, environment, folder)
-        status.addresses = (*status.addresses, *lines)
-    console.print("  [green]ok[/green] database migrated")
-    for role in plan.roles:
-        await step(role, _role_service(role, ("serve", role), environment))
-    if plan.fleet:
-        devices = {**environment, "GRIDWIRE_MQTT_URL": nats.device_mqtt_url}
-        await step("simulated fleet", _role_service("simulate", ("simulate", *plan.fleet), devices))
-    if not stop.is_set():
-        console.print(f"[bold green]{READY_LINE}[/bold green] after {time.monotonic() - began:.1f} s")
+    async def start(self) -> Sequence[tuple[str, str]]:
+        """Start servers, prepare the database, start roles and fleet; returns the plan's lines.
+
+        Raises `SetupError` naming what stands in the way; what was started keeps running then.
+        """
+        began = time.monotonic()
+        settings = self._settings
+        check_ports(settings.listen_host, _ports(settings))
+        check_ports("127.0.0.1", {"GRIDWIRE_NATS_PORT": settings.nats_port})
+        with self._console.status("preparing the data folder ..."):
+            postgres, nats = await asyncio.to_thread(_prepare_servers, settings, self._folder)
+        await self._step("PostgreSQL", _postgres_service(postgres))
+        await self._step("nats-server (log, bus, MQTT)", _nats_service(nats))
+        environment = _environment(settings, self._folder, postgres, nats)
+        with self._console.status("migrating, registering ..."):
+            await asyncio.to_thread(postgres.ensure_database)
+            lines = await asyncio.to_thread(self._plan.prepare, environment, self._folder)
+        self._console.print("  [green]ok[/green] database migrated")
+        for role in self._plan.roles:
+            await self._step(role, _role_service(role, ("serve", role), environment))
+        if self._plan.fleet:
+            devices = {**environment, "GRIDWIRE_MQTT_URL": nats.device_mqtt_url}
+            fleet = _role_service("simulate", ("simulate", *self._plan.fleet), devices)
+            await self._step("simulated fleet", fleet)
+        self._console.print(f"[bold green]all ready[/bold green] after {time.monotonic() - began:.1f} s")
+        return lines
+
+    async def _step(self, text: str, service: Service) -> None:
+        with self._console.status(f"{text} ..."):
+            await self.supervisor.start(service)
+        self._console.print(f"  [green]ok[/green] {text}")
 
 
 async def _show(

@@ -18,6 +18,7 @@ from pathlib import Path
 from deploy.messages import SetupError
 
 RESTART_DELAYS_S = (0.1, 0.5, 1.0, 2.0, 5.0)
+FIRST_STARTS_MAX = 2  # a service that was never ready is broken, not unlucky
 STEADY_AFTER_S = 30.0  # a service that ran this long starts again at the shortest delay
 POLL_S = 0.05
 LAST_LINES_MAX = 40
@@ -96,6 +97,8 @@ class Supervisor:
                 process.kill()
         if running.keeper is not None:
             await running.keeper
+        for handler in running.log.handlers:
+            handler.close()
 
     async def stop_all(self) -> None:
         """Stop every service, the last started first."""
@@ -110,7 +113,7 @@ class Supervisor:
             code = await self._live(running)
             if running.stop.is_set():
                 return
-            if not running.ready.is_set() and attempt >= len(RESTART_DELAYS_S):
+            if not running.ready.is_set() and attempt >= FIRST_STARTS_MAX:
                 return  # it never came up: `start` reports its last words
             attempt = 0 if time.monotonic() - began > STEADY_AFTER_S else attempt + 1
             running.restarts += 1
@@ -137,6 +140,7 @@ class Supervisor:
             cwd=None if service.account is None else "/",
         )
         running.process = process
+        (self._log_folder / f"{service.name}.pid").write_text(f"{process.pid}\n")
         if running.stop.is_set():
             process.send_signal(service.stop_signal)
         probe = asyncio.create_task(self._probe(running, process))

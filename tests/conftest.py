@@ -1,0 +1,88 @@
+"""Fixtures shared by all rooms: a fresh database and a fresh bus for each test, on real servers."""
+
+import os
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import nats as nats_client
+import psycopg
+import pytest
+from nats.aio.client import Client
+from psycopg import sql
+from psycopg_pool import AsyncConnectionPool
+
+from storage.database import open_pool
+from storage.migrate import migrate
+from tests.servers import Nats, running_nats, running_postgres
+
+TIMESCALE_URL = os.environ.get("GRIDWIRE_TEST_DATABASE_URL")
+POOL_SIZE_MAX = 16
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="gridwire-test-") as folder:
+        path = Path(folder)
+        path.chmod(0o755)  # the database runs as another account when the tests run as root
+        yield path
+
+
+@pytest.fixture(scope="session")
+def server_url(server_folder: Path) -> Iterator[str]:
+    if TIMESCALE_URL:
+        yield TIMESCALE_URL
+        return
+    with running_postgres(server_folder / "postgres") as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def template_database(server_url: str) -> Iterator[str]:
+    """Migrated once; each test's database is a copy of it."""
+    name = f"template_{secrets.token_hex(6)}"
+    _execute(server_url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    migrate(_with_database(server_url, name))
+    yield name
+    _execute(server_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database_url(server_url: str, template_database: str) -> Iterator[str]:
+    name = f"test_{secrets.token_hex(6)}"
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+    _execute(server_url, create.format(sql.Identifier(name), sql.Identifier(template_database)))
+    yield _with_database(server_url, name)
+    _execute(server_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[AsyncConnectionPool]:
+    pool = open_pool(database_url, size_max=POOL_SIZE_MAX)
+    await pool.open()
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[Nats]:
+    with running_nats(tmp_path / "nats") as server:
+        yield server
+
+
+@pytest.fixture
+async def bus(nats: Nats) -> AsyncIterator[Client]:
+    client = await nats_client.connect(nats.url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+    yield client
+    await client.close()
+
+
+def _with_database(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def _execute(url: str, statement: sql.Composed) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement)
