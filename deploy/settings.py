@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     )
     log_partitions: int = Field(1, ge=1, le=64, description="partitions of the log; one writer each")
     log_mib_max: int = Field(2048, ge=64, description="the log holds devices back beyond this")
+    mqtt_client_id: str = Field("gridwire-ingestor", description="MQTT session; one for each ingestor")
     mqtt_shared_group: str | None = Field(None, description="$share group, for brokers that have it")
     database_pool_max: int = Field(10, ge=2, description="connections of one process")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of stdout")

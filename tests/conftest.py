@@ -45,6 +45,11 @@ def template_database(server_url: str) -> Iterator[str]:
     name = f"template_{secrets.token_hex(6)}"
     _execute(server_url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     migrate(_with_database(server_url, name))
+    # TimescaleDB's own workers stay connected, and a database that is in use cannot be copied
+    close = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false")
+    leave = sql.SQL("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = {}")
+    _execute(server_url, close.format(sql.Identifier(name)))
+    _execute(server_url, leave.format(sql.Literal(name)))
     yield name
     _execute(server_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
