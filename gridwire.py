@@ -7,37 +7,512 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import signal
+import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, TypeVar
 
+import prometheus_client
+import psycopg
 import structlog
 import typer
 import uvloop
 from argon2 import PasswordHasher
+from nats.aio.client import Client as Bus
+from psycopg_pool import PoolTimeout
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from api.app import ApiConfig
+from api.app import run as run_api
+from deploy.folder import secret
 from deploy.local import Plan, run_local
 from deploy.messages import SetupError
 from deploy.settings import Settings
-from deploy.terminal import by_label, scrape, total
+from deploy.terminal import Status, scrape
+from ingest.mqtt.connection import BrokerConfig
+from ingest.mqtt.ingestor import IngestorConfig
+from ingest.mqtt.ingestor import run as run_mqtt
+from ingest.ocpp.server import GatewayConfig
+from ingest.ocpp.server import run as run_ocpp
+from simulators.fleet import FleetConfig, battery_serials, charger_identities
+from simulators.fleet import run as run_fleet
+from storage import demo
+from storage.database import Connection, Pool, find_abilities, open_pool
+from storage.errors import StorageError
+from storage.migrate import MigrationReport
+from storage.migrate import migrate as migrate_database
+from storage.queries import devices, users
+from stream.bus import connect_bus
+from stream.jobs import JobsConfig
+from stream.jobs import run as run_jobs
+from stream.log import LogConfig, ensure_log
+from stream.writer import WriterConfig
+from stream.writer import run as run_writer
 
+T = TypeVar("T")
 log = structlog.get_logger()
 console = Console()
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False,
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 users_app = typer.Typer(no_args_is_help=True, help="People who log in to one of the API families.")
-devices_app = typer.Typer(no_args_is_help=True, help="The registry of chargers, batteries and meters.")
+devices_app = typer.Typer(no_args_is_help=True, help="The registry of chargers and batteries.")
 app.add_typer(users_app, name="users")
 app.add_typer(devices_app, name="devices")
+
+DEALER_PHONE = "+919800000001"
+DEMO_DRIVERS_MAX = 200
+LIST_LIMIT = 1000
+
+
+class Role(StrEnum):
+    """What `gridwire serve` can run, in the order in which `gridwire up` starts them."""
+
+    WRITER = "writer"
+    JOBS = "jobs"
+    API = "api"
+    MQTT = "mqtt"
+    OCPP = "ocpp"
+
+
+class Kind(StrEnum):
+    """Kinds of devices in the registry."""
+
+    CHARGER = "charger"
+    BATTERY = "battery"
+
+
+Run = Callable[[Settings, Pool, Bus, asyncio.Event, Callable[[], None]], Awaitable[None]]
+
+
+def clock() -> int:
+    """Microseconds since 1970 UTC: the one clock that every part is given."""
+    return time.time_ns() // 1000
+
+
+# --- composition: each role from the settings ---------------------------------------------------
+
+
+async def _writer(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    config = WriterConfig(partitions=tuple(range(s.log_partitions)), clock=clock)
+    await run_writer(config, pool=pool, bus=bus, stop=stop, ready=ready)
+
+
+async def _jobs(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    config = JobsConfig(clock=clock, low_balance_minor=s.wallet_minimum * 100)
+    await run_jobs(config, pool=pool, bus=bus, stop=stop, ready=ready)
+
+
+async def _api(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    config = ApiConfig(
+        host=s.listen_host,
+        port=s.http_port,
+        secret_key=_needed(s.secret_key, "GRIDWIRE_SECRET_KEY").get_secret_value(),
+        evcms_requests_per_15_minutes=s.evcms_requests_per_15_minutes,
+        ienerzy_auth_per_minute=s.ienerzy_auth_per_minute,
+        ienerzy_requests_per_minute=s.ienerzy_requests_per_minute,
+        wallet_minimum_minor=s.wallet_minimum * 100,
+        wallet_maximum_minor=s.wallet_maximum * 100,
+    )
+    await run_api(config, pool=pool, bus=bus, stop=stop, ready=ready)
+
+
+async def _mqtt(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    config = IngestorConfig(
+        # the session's name must outlive this process; ingestors that share a group need one each
+        broker=BrokerConfig(_needed(s.mqtt_url, "GRIDWIRE_MQTT_URL"), s.mqtt_client_id),
+        clock=clock,
+        partitions=s.log_partitions,
+        unknown_devices=s.unknown_devices,
+        share_group=s.mqtt_shared_group,
+    )
+    await run_mqtt(config, pool=pool, bus=bus, stop=stop, ready=ready)
+
+
+async def _ocpp(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    config = GatewayConfig(
+        host=s.listen_host,
+        port=s.ocpp_port,
+        name=f"{socket.gethostname()}:{s.ocpp_port}",
+        clock=clock,
+        partitions=s.log_partitions,
+        unknown_devices=s.unknown_devices,
+    )
+    await run_ocpp(config, pool=pool, bus=bus, stop=stop, ready=ready)
+
+
+ROLES: Mapping[Role, Run] = {
+    Role.WRITER: _writer,
+    Role.JOBS: _jobs,
+    Role.API: _api,
+    Role.MQTT: _mqtt,
+    Role.OCPP: _ocpp,
+}
+
+
+async def _serve(settings: Settings, roles: Sequence[Role]) -> None:
+    """Run roles in this process until a signal, or until one of them fails."""
+    stop = _stop_on_signals()
+    waiting = set(roles)
+
+    def ready(role: Role) -> None:
+        waiting.discard(role)
+        log.info("role_ready", role=role.value)
+        if not waiting:
+            log.info("ready", roles=[each.value for each in roles])
+
+    if settings.metrics_port:
+        prometheus_client.start_http_server(settings.metrics_port, settings.listen_host)
+    async with _servers(settings, "-".join(roles)) as (pool, bus):
+        async with pool.connection() as connection:
+            log.info("database", abilities=(await find_abilities(connection)).value)
+        await ensure_log(bus.jetstream(), LogConfig(bytes_max=settings.log_bytes_max))
+        async with asyncio.TaskGroup() as group:
+            for role in roles:
+                task = ROLES[role](settings, pool, bus, stop, lambda role=role: ready(role))
+                group.create_task(_until_stopped(task, stop), name=role)
+
+
+async def _until_stopped(task: Awaitable[None], stop: asyncio.Event) -> None:
+    """Await a role; should it end or fail, the others of this process end with it."""
+    try:
+        await task
+    finally:
+        stop.set()
+
+
+@contextlib.asynccontextmanager
+async def _servers(settings: Settings, name: str) -> AsyncIterator[tuple[Pool, Bus]]:
+    url = _needed(settings.database_url, "GRIDWIRE_DATABASE_URL")
+    bus_url = _needed(settings.nats_url, "GRIDWIRE_NATS_URL")
+    async with open_pool(url, size_max=settings.database_pool_max, name=name) as pool:
+        bus = await connect_bus(bus_url, name)
+        try:
+            yield pool, bus
+        finally:
+            await bus.close()
+
+
+# --- commands -----------------------------------------------------------------------------------
+
+
+Chargers = Annotated[int, typer.Option(min=0, help="Simulated OCPP 1.6 chargers; 0 for none.")]
+Batteries = Annotated[int, typer.Option(min=0, help="Simulated batteries; 0 for none.")]
+Seed = Annotated[int, typer.Option(help="Of the fleet: the same seed behaves the same.")]
+Faults = Annotated[Literal["none", "tsbs"], typer.Option(help="How devices misbehave.")]
+
+
+@app.command()
+def up(
+    chargers: Chargers = 50,
+    batteries: Batteries = 200,
+    seed: Seed = 1,
+    faults: Faults = "none",
+) -> None:
+    """Run everything on this machine: servers, roles and a simulated fleet, until Ctrl-C."""
+    size = ("--chargers", str(chargers), "--batteries", str(batteries))
+    fleet = (*size, "--seed", str(seed), "--faults", faults) if chargers or batteries else ()
+    plan = Plan([role.value for role in Role], fleet, Prepare(chargers, batteries))
+    asyncio.run(run_local(_settings(), plan, console))
+
+
+@app.command()
+def serve(roles: Annotated[list[Role], typer.Argument(help="One or more roles.")]) -> None:
+    """Run roles in this process against GRIDWIRE_DATABASE_URL, GRIDWIRE_NATS_URL, GRIDWIRE_MQTT_URL."""
+    settings = _settings()
+    _log_json(settings.log_level)
+    _run(_serve(settings, list(dict.fromkeys(roles))))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this version: migrations, hypertables, partitions. Safe to repeat."""
+    report = _migrate(_settings())
+    console.print(f"{report.abilities.value}, schema version {report.version}")
+    for name in (*report.applied, *report.tables_made):
+        console.print(f"  new: {name}")
+
+
+@app.command()
+def simulate(
+    chargers: Chargers = 50,
+    batteries: Batteries = 200,
+    seed: Seed = 1,
+    faults: Faults = "none",
+    ocpp_url: Annotated[str | None, typer.Option(help="Default: this machine's GRIDWIRE_OCPP_PORT.")] = None,
+    password: Annotated[str | None, typer.Option(envvar="GRIDWIRE_FLEET_PASSWORD")] = None,
+    ledger: Annotated[Path | None, typer.Option(help="SQLite file of what was acknowledged.")] = None,
+    register: Annotated[
+        bool, typer.Option(help="Register the fleet in GRIDWIRE_DATABASE_URL first.")
+    ] = False,
+) -> None:
+    """Run a simulated fleet against a gateway and a broker, until Ctrl-C."""
+    settings = _settings()
+    _log_json(settings.log_level)
+    if register:
+        secret_hash = PasswordHasher().hash(password or "")
+        _run(_register_fleet(settings, chargers, batteries, secret_hash, secret_hash))
+    config = FleetConfig(
+        chargers=chargers,
+        batteries=batteries,
+        seed=seed,
+        ocpp_url=ocpp_url or f"ws://127.0.0.1:{settings.ocpp_port}",
+        mqtt_url=settings.mqtt_url or f"mqtt://127.0.0.1:{settings.mqtt_port}",
+        password=password,
+        id_tags=[demo.DRIVER_ID_TAG.format(n) for n in range(1, _drivers(chargers) + 1)],
+        faults=faults,
+        ledger_path=ledger or settings.data_dir / "fleet.sqlite",
+        clock=clock,
+    )
+
+    async def fleet() -> None:
+        await run_fleet(config, stop=_stop_on_signals(), ready=lambda: log.info("ready"))
+
+    _run(fleet())
+
+
+@app.command()
+def status(
+    url: Annotated[str | None, typer.Option(help="Of the API; default: this machine.")] = None,
+) -> None:
+    """Show what a running Gridwire says of itself in /metrics."""
+    base = url or f"http://127.0.0.1:{_settings().http_port}"
+    figures = scrape(f"{base}/metrics")
+    if figures is None:
+        raise SetupError(f"No Gridwire answers at {base}.", "Start one, or name another with --url.")
+    screen = Status(addresses=(("metrics", f"{base}/metrics"),))
+    screen.observe(time.monotonic(), figures)
+    console.print(screen.render())
+
+
+@users_app.command("create")
+def users_create(
+    system: Annotated[Literal["evcms", "ienerzy"], typer.Option(help="API family.")],
+    role: Annotated[
+        str, typer.Option(help="evcms: user, brand, admin; ienerzy: dealer, consumer, technician.")
+    ],
+    name: Annotated[str, typer.Option()],
+    email: Annotated[str | None, typer.Option(help="Login of evcms.")] = None,
+    phone: Annotated[str | None, typer.Option(help="Login of ienerzy, as +91...")] = None,
+    dealer: Annotated[int | None, typer.Option(help="Id of an ienerzy consumer's dealer.")] = None,
+) -> None:
+    """Make an account. An evcms password is asked for, or read from GRIDWIRE_NEW_PASSWORD."""
+    _check_account(system, role, email, phone)
+    hashed = _new_password_hash(ask=True) if system == "evcms" else None
+
+    async def create(connection: Connection) -> None:
+        user = await users.insert_user(
+            connection, system=system, role=role, name=name, email=email and email.lower(), phone=phone,
+            password_hash=hashed, dealer_id=dealer,
+        )  # fmt: skip
+        console.print(f"{system} {role} {name}: id {user.id}")
+
+    _run(_with_connection(_settings(), create))
+
+
+@devices_app.command("register")
+def devices_register(
+    kind: Kind,
+    identity: Annotated[str, typer.Argument(help="As the device writes it.")],
+    name: Annotated[str | None, typer.Option()] = None,
+    owner: Annotated[int | None, typer.Option(help="Id of the user whose device it is.")] = None,
+    password: Annotated[bool, typer.Option("--password", help="Ask for a charger's Basic password.")] = False,
+) -> None:
+    """Enter a device in the registry, or change an entered one's owner or password."""
+    secret_hash = _new_password_hash(ask=password)
+
+    async def register(connection: Connection) -> None:
+        device = await devices.register_device(connection, kind.value, identity, name=name)
+        await devices.set_device_status(connection, device.id, "active")
+        if owner is not None:
+            await devices.set_device_owner(connection, device.id, owner)
+        if secret_hash is not None:
+            await devices.set_device_secret(connection, device.id, secret_hash)
+        console.print(f"{kind.value} {device.identity}: id {device.id}, active")
+
+    _run(_with_connection(_settings(), register))
+
+
+@devices_app.command("list")
+def devices_list(
+    kind: Annotated[Kind | None, typer.Option()] = None,
+    status: Annotated[Literal["active", "quarantined", "archived"] | None, typer.Option()] = None,
+) -> None:
+    """List devices with their status and when they were last heard of."""
+
+    async def show(connection: Connection) -> None:
+        found = await devices.list_devices(
+            connection, kind=kind.value if kind else None, status=status, limit=LIST_LIMIT
+        )
+        table = Table("id", "kind", "identity", "status", "owner", "vendor", "model", "last seen")
+        for d in found:
+            row = (d.id, d.kind, d.identity, d.status, d.owner_id, d.vendor, d.model, d.last_seen_at)
+            table.add_row(*("" if cell is None else str(cell) for cell in row))
+        console.print(table)
+        if len(found) == LIST_LIMIT:
+            console.print(f"the first {LIST_LIMIT} are shown")
+
+    _run(_with_connection(_settings(), show))
+
+
+@devices_app.command("activate")
+def devices_activate(kind: Kind, identity: str) -> None:
+    """Let a quarantined device's samples in from now on."""
+    _run(_with_connection(_settings(), _set_status(kind, identity, "active")))
+
+
+@devices_app.command("archive")
+def devices_archive(kind: Kind, identity: str) -> None:
+    """Shut a device out; what it has sent stays."""
+    _run(_with_connection(_settings(), _set_status(kind, identity, "archived")))
+
+
+# --- what the commands share --------------------------------------------------------------------
+
+
+def _set_status(kind: Kind, identity: str, status: str) -> Callable[[Connection], Awaitable[None]]:
+    async def change(connection: Connection) -> None:
+        device = await devices.find_device(connection, kind.value, identity)
+        if device is None:
+            raise SetupError(f"No {kind.value} {identity} is registered.", "See: gridwire devices list")
+        await devices.set_device_status(connection, device.id, status)
+        console.print(f"{kind.value} {device.identity}: {status}")
+
+    return change
+
+
+class Prepare:
+    """What `up` does once its servers run: migrate, register the fleet, say who may log in."""
+
+    def __init__(self, chargers: int, batteries: int) -> None:
+        self._chargers = chargers
+        self._batteries = batteries
+
+    def __call__(self, environment: Mapping[str, str], folder: Path) -> Sequence[tuple[str, str]]:
+        """Return the screen's lines; raises `SetupError`."""
+        settings = Settings(database_url=environment["GRIDWIRE_DATABASE_URL"])
+        _migrate(settings)
+        demo_password, fleet_password = secret(folder, "demo_password"), secret(folder, "fleet_password")
+        hasher = PasswordHasher()
+        hashes = hasher.hash(demo_password), hasher.hash(fleet_password)
+        asyncio.run(_register_fleet(settings, self._chargers, self._batteries, *hashes))
+        return (
+            ("EV-CMS admin", f"admin@example.com  {demo_password}"),
+            ("Ienerzy dealer", f"{DEALER_PHONE}  (its one-time password appears below)"),
+        )
+
+
+async def _register_fleet(
+    settings: Settings, chargers: int, batteries: int, account_hash: str, charger_hash: str
+) -> None:
+    async def register(connection: Connection) -> None:
+        accounts = await demo.register_accounts(connection, account_hash, DEALER_PHONE)
+        await demo.register_chargers(
+            connection, charger_identities(chargers), charger_hash, accounts.brand.id
+        )
+        await demo.register_drivers(connection, _drivers(chargers))
+        await demo.register_batteries(connection, battery_serials(batteries), accounts.dealer.id)
+
+    await _with_connection(settings, register)
+
+
+def _drivers(chargers: int) -> int:
+    return min(chargers, DEMO_DRIVERS_MAX)
+
+
+def _migrate(settings: Settings) -> MigrationReport:
+    try:
+        return migrate_database(_needed(settings.database_url, "GRIDWIRE_DATABASE_URL"))
+    except StorageError as error:
+        raise SetupError(str(error), "The database was left as it is.") from error
+    except psycopg.OperationalError as error:
+        raise _away(error) from error
+
+
+def _away(error: Exception) -> SetupError:
+    return SetupError(f"The database does not answer: {error}", "Check GRIDWIRE_DATABASE_URL.")
+
+
+async def _with_connection(settings: Settings, work: Callable[[Connection], Awaitable[None]]) -> None:
+    """One transaction; what the database refuses is said in its words."""
+    url = _needed(settings.database_url, "GRIDWIRE_DATABASE_URL")
+    try:
+        async with open_pool(url, size_max=2, name="command") as pool, pool.connection() as connection:
+            await work(connection)
+    except StorageError as error:
+        raise SetupError(str(error), "Nothing was changed.") from error
+    except (psycopg.OperationalError, PoolTimeout) as error:
+        raise _away(error) from error
+
+
+def _new_password_hash(*, ask: bool) -> str | None:
+    """Hash GRIDWIRE_NEW_PASSWORD, or what is typed if we may ask."""
+    given = os.environ.get("GRIDWIRE_NEW_PASSWORD")
+    if given is None and ask:
+        given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return None if given is None else PasswordHasher().hash(given)
+
+
+def _check_account(system: str, role: str, email: str | None, phone: str | None) -> None:
+    roles = {"evcms": ("user", "brand", "admin"), "ienerzy": ("dealer", "consumer", "technician", "admin")}
+    if role not in roles[system]:
+        raise SetupError(f"{system} has no role {role!r}.", f"Choose one of: {', '.join(roles[system])}")
+    if (email if system == "evcms" else phone) is None:
+        raise SetupError(
+            f"An account of {system} needs its login.",
+            "Give --email" if system == "evcms" else "Give --phone",
+        )
+
+
+def _needed(value: T | None, name: str) -> T:
+    if value is None:
+        raise SetupError(f"{name} is not set.", "Set it, or run everything with: gridwire up")
+    return value
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SetupError(
+            f"GRIDWIRE_{str(first['loc'][0]).upper()} is {first['input']!r}: {first['msg']}.",
+            "The settings and their defaults are in .env.example.",
+        ) from error
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    uvloop.run(work)
+
+
+def _log_json(level: str) -> None:
+    """JSON lines on stdout, the event's name first."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
 
 
 def main() -> None:
@@ -45,13 +520,10 @@ def main() -> None:
     try:
         app()
     except SetupError as error:
-        console.print(f"[bold red]{error.problem}[/bold red]\n  {error.remedy}", highlight=False)
+        console.print(
+            f"[bold red]{error.problem}[/bold red]\n  {error.remedy}", highlight=False, soft_wrap=True
+        )
         sys.exit(1)
-
-
-def clock() -> int:
-    """Microseconds since 1970 UTC: the one clock that every part is given."""
-    return time.time_ns() // 1000
 
 
 if __name__ == "__main__":

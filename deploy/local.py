@@ -75,6 +75,7 @@ class LocalRun:
         self._folder = folder
         self._console = console
         self.supervisor = Supervisor(folder / "logs", on_event)
+        self.environment: Mapping[str, str] = {}  # of the roles, once the servers run
 
     async def start(self) -> Sequence[tuple[str, str]]:
         """Start servers, prepare the database, start roles and fleet; returns the plan's lines.
@@ -89,7 +90,7 @@ class LocalRun:
             postgres, nats = await asyncio.to_thread(_prepare_servers, settings, self._folder)
         await self._step("PostgreSQL", _postgres_service(postgres))
         await self._step("nats-server (log, bus, MQTT)", _nats_service(nats))
-        environment = _environment(settings, self._folder, postgres, nats)
+        self.environment = environment = _environment(settings, self._folder, postgres, nats)
         with self._console.status("migrating, registering ..."):
             await asyncio.to_thread(postgres.ensure_database)
             lines = await asyncio.to_thread(self._plan.prepare, environment, self._folder)
@@ -97,7 +98,11 @@ class LocalRun:
         for role in self._plan.roles:
             await self._step(role, _role_service(role, ("serve", role), environment))
         if self._plan.fleet:
-            devices = {**environment, "GRIDWIRE_MQTT_URL": nats.device_mqtt_url}
+            devices = {
+                **environment,
+                "GRIDWIRE_MQTT_URL": nats.device_mqtt_url,
+                "GRIDWIRE_FLEET_PASSWORD": secret(self._folder, "fleet_password"),
+            }
             fleet = _role_service("simulate", ("simulate", *self._plan.fleet), devices)
             await self._step("simulated fleet", fleet)
         self._console.print(f"[bold green]all ready[/bold green] after {time.monotonic() - began:.1f} s")
@@ -180,14 +185,17 @@ def _role_service(name: str, words: Sequence[str], environment: Mapping[str, str
 def _environment(
     settings: Settings, folder: Path, postgres: PostgresServer, nats: NatsServer
 ) -> dict[str, str]:
-    """What every role is told; the rest it reads from the same settings as this process."""
+    """What every role is told: this process's settings, and where the embedded servers are."""
     metrics = folder / "metrics"
     metrics.mkdir(exist_ok=True)
     for stale in metrics.glob("*.db"):
         stale.unlink()
     key = settings.secret_key.get_secret_value() if settings.secret_key else secret(folder, "secret_key")
+    own = settings.model_dump(exclude_none=True, exclude={"secret_key"})
     return {
         **os.environ,
+        **{f"GRIDWIRE_{name.upper()}": str(value) for name, value in own.items()},
+        "GRIDWIRE_DATA_DIR": str(folder),
         "GRIDWIRE_DATABASE_URL": postgres.url,
         "GRIDWIRE_NATS_URL": nats.url,
         "GRIDWIRE_MQTT_URL": nats.mqtt_url,

@@ -63,6 +63,9 @@ class ColumnData:
             start, stop, _ = index.indices(len(self))
             cut = self.offsets[start : max(start, stop) + 1]
             return ColumnData(self.values[cut[0] : cut[-1]], valid, cut - cut[0])
+        if len(self) and len(self.values) and (self.lengths == self.lengths[0]).all():
+            matrix = self.padded()[index]  # all rows alike: no need to gather by element
+            return ColumnData(matrix.ravel(), valid, np.arange(len(matrix) + 1) * matrix.shape[1])
         starts, lengths = self.offsets[:-1][index], self.lengths[index]
         offsets = np.concatenate(([0], np.cumsum(lengths)))
         # position of each element: its row's start, plus how far it stands behind that row's first

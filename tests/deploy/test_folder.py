@@ -10,9 +10,9 @@ from deploy.settings import Settings
 
 
 def test_a_folder_is_held_by_one_run_at_a_time(tmp_path: Path) -> None:
-    with data_folder(tmp_path / "data") as folder, pytest.raises(SetupError, match="Another") as caught:
-        with data_folder(folder):
-            pass
+    again = data_folder(tmp_path / "data")
+    with data_folder(tmp_path / "data"), pytest.raises(SetupError, match="Another") as caught, again:
+        pass
     assert "GRIDWIRE_DATA_DIR" in caught.value.remedy
     with data_folder(tmp_path / "data"):
         pass  # and free again afterwards

@@ -1,0 +1,84 @@
+"""What a simulated fleet needs in the database; used by `gridwire up` and `gridwire simulate --register`.
+
+Safe to repeat: what is there stays as it is, so a second start goes on with the same data.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from storage import ledger
+from storage.database import Connection
+from storage.queries.batteries import find_battery, insert_battery
+from storage.queries.chargers import set_charger_station
+from storage.queries.devices import register_device, set_device_owner, set_device_secret
+from storage.queries.id_tokens import put_token
+from storage.queries.stations import insert_station, list_stations
+from storage.queries.users import User, ensure_user
+
+STATION_NAME = "Simulated station"
+CREDIT_MINOR = 1_000_000_000  # a driver who never runs dry
+DRIVER_ID_TAG = "SIM-TAG-{:04d}"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoAccounts:
+    """Who logs in to what; passwords are hashed by the caller."""
+
+    admin: User
+    brand: User
+    dealer: User
+
+
+async def register_accounts(connection: Connection, password_hash: str, dealer_phone: str) -> DemoAccounts:
+    """An EV-CMS admin and brand, and an Ienerzy dealer."""
+    admin = await ensure_user(
+        connection, system="evcms", role="admin", name="Demo Admin",
+        email="admin@example.com", password_hash=password_hash,
+    )  # fmt: skip
+    brand = await ensure_user(
+        connection, system="evcms", role="brand", name="Demo Brand",
+        email="brand@example.com", password_hash=password_hash,
+    )  # fmt: skip
+    dealer = await ensure_user(
+        connection, system="ienerzy", role="dealer", name="Demo Dealer", phone=dealer_phone
+    )
+    return DemoAccounts(admin, brand, dealer)
+
+
+async def register_chargers(
+    connection: Connection, identities: list[str], secret_hash: str, owner_id: int
+) -> None:
+    """Chargers at one station of `owner_id`, all with the same Basic password."""
+    stations = await list_stations(connection, owner_id=owner_id, limit=1)
+    station = stations[0] if stations else await insert_station(connection, STATION_NAME, owner_id=owner_id)
+    for identity in identities:
+        device = await register_device(connection, "charger", identity, name=identity)
+        await set_device_owner(connection, device.id, owner_id)
+        await set_device_secret(connection, device.id, secret_hash)
+        await set_charger_station(connection, device.id, station.id)
+
+
+async def register_drivers(connection: Connection, count: int) -> list[str]:
+    """Drivers with a card and a full wallet each; returns the cards' id tags."""
+    tags = [DRIVER_ID_TAG.format(number) for number in range(1, count + 1)]
+    funding = await ledger.house_account(connection, "funding")
+    for number, tag in enumerate(tags, start=1):
+        driver = await ensure_user(
+            connection, system="evcms", role="user", name=f"Driver {number}",
+            email=f"driver{number}@example.com",
+        )  # fmt: skip
+        await put_token(connection, tag, driver.id)
+        wallet = await ledger.ensure_wallet(connection, driver.id)
+        await ledger.transfer(
+            connection, key=f"demo:{driver.id}", debit_account_id=funding.id, credit_account_id=wallet.id,
+            amount_minor=CREDIT_MINOR, description="Demo credit",
+        )  # fmt: skip
+    return tags
+
+
+async def register_batteries(connection: Connection, serials: list[str], dealer_id: int) -> None:
+    """Batteries of one dealer, each linked to the device that reports for it."""
+    for serial in serials:
+        if await find_battery(connection, serial) is None:
+            await insert_battery(connection, serial, health_score=Decimal(100), dealer_id=dealer_id)
+        await register_device(connection, "battery", serial)

@@ -1,0 +1,116 @@
+"""The bus between processes: calls to chargers, and live events for the API's sockets.
+
+Used by every role to connect, by the API to call a charger wherever its socket is, by the gateway and the
+jobs role to tell what happened. Names on the wire are in `docs/architecture.md`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+import nats
+import structlog
+from nats.aio.client import Client
+from nats.errors import NoRespondersError
+
+from stream.errors import StreamError
+
+log = structlog.get_logger()
+
+RECONNECT_WAIT_S = 0.5
+PENDING_BYTES_MAX = 8 << 20  # what is published while the server is away
+# The gateway answers at the charger's deadline; this is the way there and back.
+CALL_SLACK_S = 2.0
+
+
+class ChargerOfflineError(StreamError):
+    """No gateway holds a socket of this charger."""
+
+
+class BusError(StreamError):
+    """The bus itself did not carry a call or its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutcome:
+    """What became of a call to a charger: its `payload`, its error `code` and `description`, or no answer."""
+
+    outcome: Literal["result", "error", "timeout"]
+    payload: dict[str, object] = field(default_factory=dict)
+    code: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """A call as it travels to the gateway; `timeout_s` counts from its arrival there."""
+
+    action: str
+    payload: dict[str, object]
+    timeout_s: float
+
+
+async def connect_bus(url: str, name: str) -> Client:
+    """Connect, and reconnect for ever; `name` is seen in the server's list of connections.
+
+    Raises what nats-py raises if the server cannot be reached the first time.
+    """
+
+    async def on_error(error: Exception) -> None:
+        log.warning("bus_error", name=name, error=repr(error))
+
+    async def on_disconnect() -> None:
+        log.warning("bus_disconnected", name=name, action="reconnecting")
+
+    async def on_reconnect() -> None:
+        log.info("bus_reconnected", name=name)
+
+    return await nats.connect(
+        url,
+        name=f"gridwire-{name}",
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=RECONNECT_WAIT_S,
+        pending_size=PENDING_BYTES_MAX,
+        error_cb=on_error,
+        disconnected_cb=on_disconnect,
+        reconnected_cb=on_reconnect,
+    )
+
+
+def call_subject(device_id: int) -> str:
+    """Where the gateway that holds this charger's socket listens."""
+    return f"gridwire.charger.{device_id}.call"
+
+
+async def call_charger(
+    bus: Client, device_id: int, action: str, payload: Mapping[str, object], timeout_s: float
+) -> CallOutcome:
+    """Send an OCPP call to a charger, wherever it is connected, and return what became of it.
+
+    Raises `ChargerOfflineError` if no gateway holds its socket, `BusError` if the bus is away.
+    """
+    request = msgspec.json.encode(CallRequest(action, dict(payload), timeout_s))
+    try:
+        reply = await bus.request(call_subject(device_id), request, timeout=timeout_s + CALL_SLACK_S)
+    except NoRespondersError as error:
+        raise ChargerOfflineError(f"charger {device_id} is not connected to any gateway") from error
+    except TimeoutError:
+        return CallOutcome("timeout")
+    except nats.errors.Error as error:
+        raise BusError(f"calling charger {device_id}: {error!r}; is the bus up?") from error
+    try:
+        return msgspec.json.decode(reply.data, type=CallOutcome)
+    except msgspec.DecodeError as error:
+        raise BusError(f"the gateway of charger {device_id} answered something else: {error}") from error
+
+
+async def publish_live(bus: Client, topic: str, payload: Mapping[str, object]) -> None:
+    """Tell whoever listens to `gridwire.live.<topic>`. Nobody may: live events are never the record.
+
+    A bus that is away loses it, with a warning; callers have committed by then and go on.
+    """
+    try:
+        await bus.publish(f"gridwire.live.{topic}", msgspec.json.encode(payload))
+    except (nats.errors.Error, OSError) as error:
+        log.warning("live_event_lost", topic=topic, error=repr(error))

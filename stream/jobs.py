@@ -1,0 +1,157 @@
+"""The jobs role: carries out the outbox, and does what is due by the clock.
+
+Started by `gridwire.py`, as many processes as wanted. A task is claimed, carried out and finished in one
+transaction, so that no two workers do one task, and a worker that dies gives its task back. A task that
+fails is tried again, later each time; what it wrote is undone, what waits behind it goes on.
+
+To add a kind of task: write its handler (idempotent, in its own module), name it in `HANDLERS`, enqueue
+it with `storage.queries.outbox.enqueue` in the transaction that it follows from.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import structlog
+from nats.aio.client import Client
+from psycopg_pool import PoolTimeout
+
+from protocols.timestamps import to_datetime
+from storage import partitions
+from storage.database import Connection, Pool
+from storage.queries import outbox
+from storage.queries.outbox import Task
+from stream import settlement
+from stream.bus import publish_live
+from stream.settlement import LiveEvent
+
+log = structlog.get_logger()
+
+ERROR_CHARACTERS_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class JobsConfig:
+    """`clock` returns microseconds since 1970 UTC. A failed task waits `backoff_s_min`, then twice as long
+    each time, at most `backoff_s_max`. Below `low_balance_minor` a debit is announced as low balance.
+    """
+
+    clock: Callable[[], int]
+    workers: int = 4
+    idle_s: float = 0.5
+    backoff_s_min: float = 1.0
+    backoff_s_max: float = 900.0
+    maintain_interval_s: float = 3600.0
+    low_balance_minor: int = 10_000
+
+
+_Handler = Callable[[Connection, Mapping[str, Any], JobsConfig], Awaitable[list[LiveEvent]]]
+
+
+async def _rate_session(
+    connection: Connection, payload: Mapping[str, Any], config: JobsConfig
+) -> list[LiveEvent]:
+    return await settlement.rate_session(connection, int(payload["session_id"]), config.low_balance_minor)
+
+
+async def _settle_debts(
+    connection: Connection, payload: Mapping[str, Any], config: JobsConfig
+) -> list[LiveEvent]:
+    return await settlement.settle_debts(connection, int(payload["user_id"]), config.low_balance_minor)
+
+
+HANDLERS: Mapping[str, _Handler] = {
+    "rate_session": _rate_session,  # {"session_id"}: a session was stopped
+    "settle_debts": _settle_debts,  # {"user_id"}: a wallet was topped up
+}
+
+
+async def _maintain(pool: Pool, config: JobsConfig) -> None:
+    """Partitions ahead, and nothing kept beyond its retention."""
+    async with pool.connection() as connection:
+        done = await partitions.maintain(connection, to_datetime(config.clock()))
+    log.info("partitions_maintained", made=sum(done.made.values()), dropped=sum(done.dropped.values()))
+
+
+async def run(
+    config: JobsConfig, *, pool: Pool, bus: Client, stop: asyncio.Event, ready: Callable[[], None]
+) -> None:
+    """Work until `stop`; what was begun by then is finished."""
+    async with asyncio.TaskGroup() as group:
+        for _ in range(config.workers):
+            group.create_task(_work(config, pool, bus, stop))
+        group.create_task(_repeat(_maintain, config.maintain_interval_s, config, pool, stop))
+        ready()
+
+
+async def _work(config: JobsConfig, pool: Pool, bus: Client, stop: asyncio.Event) -> None:
+    is_away = False
+    while not stop.is_set():
+        try:
+            found = await work_one(config, pool, bus)
+            is_away = False
+        except (psycopg.Error, PoolTimeout) as error:
+            if not is_away:
+                log.warning("jobs_database_away", error=str(error), action="retrying; tasks wait")
+            is_away, found = True, False
+        if not found:
+            await _pause(config.idle_s, stop)
+
+
+async def work_one(config: JobsConfig, pool: Pool, bus: Client) -> bool:
+    """Carry out the task that is due longest; False where none is."""
+    async with pool.connection() as connection:
+        tasks = await outbox.claim_due(connection, to_datetime(config.clock()), limit=1)
+        events = await _carry_out(connection, tasks[0], config) if tasks else []
+    # committed by now: nobody is told of what may still be undone
+    for event in events:
+        await publish_live(bus, event.name, event.payload)
+    return bool(tasks)
+
+
+async def _carry_out(connection: Connection, task: Task, config: JobsConfig) -> list[LiveEvent]:
+    try:
+        async with connection.transaction():
+            events = await HANDLERS[task.kind](connection, task.payload, config)
+            await outbox.finish(connection, task.id, to_datetime(config.clock()))
+        return events
+    except Exception as error:  # whatever it was, it is this task's failure and not its neighbours'
+        delay_s = backoff(task.attempts, config)
+        message = f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS_MAX]
+        log.error("task_failed", kind=task.kind, task=task.id, attempts=task.attempts + 1, error=message)
+        due_at = to_datetime(config.clock()) + timedelta(seconds=delay_s)
+        await outbox.postpone(connection, task.id, due_at, message)
+        return []
+
+
+def backoff(attempts: int, config: JobsConfig) -> float:
+    """Seconds until the next attempt after `attempts` earlier failures."""
+    doublings = min(attempts, 30)  # 2**30 s is beyond any cap
+    return min(config.backoff_s_min * 2.0**doublings, config.backoff_s_max)
+
+
+async def _repeat(
+    job: Callable[[Pool, JobsConfig], Awaitable[None]],
+    interval_s: float,
+    config: JobsConfig,
+    pool: Pool,
+    stop: asyncio.Event,
+) -> None:
+    """Run `job` at once and every `interval_s`; it must be harmless in several processes at a time."""
+    while not stop.is_set():
+        try:
+            await job(pool, config)
+        except (psycopg.Error, PoolTimeout) as error:
+            log.warning("periodic_job_failed", job=job.__name__, error=str(error), action="trying again")
+        await _pause(interval_s, stop)
+
+
+async def _pause(seconds: float, stop: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        pass

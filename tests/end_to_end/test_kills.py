@@ -1,0 +1,67 @@
+"""`kill -9`, one part after the other, under a fleet: what was acknowledged is there exactly once."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from gridwire import clock
+from simulators import fleet, ledger
+from simulators.fleet import FleetConfig
+from tests.end_to_end.product import Product, running_product
+from tests.end_to_end.truth import check_batteries, check_chargers, check_laws
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+
+CHARGERS, BATTERIES = 12, 40
+BETWEEN_KILLS_S = 5.0
+KILLED = ("writer", "ocpp", "nats", "postgres", "mqtt")
+
+
+def fleet_of(product: Product, **more: object) -> FleetConfig:
+    return FleetConfig(  # type: ignore[arg-type]
+        **{
+            "chargers": CHARGERS,
+            "batteries": BATTERIES,
+            "seed": 7,
+            "ocpp_url": product.ocpp_url,
+            "mqtt_url": product.device_mqtt_url,
+            "password": (product.folder / "secrets" / "fleet_password").read_text(),
+            "id_tags": [f"SIM-TAG-{number:04d}" for number in range(1, CHARGERS + 1)],
+            "ledger_path": product.folder / "fleet.sqlite",
+            "clock": clock,
+            **more,
+        }
+    )
+
+
+async def test_every_acknowledged_sample_survives_the_death_of_every_part(tmp_path: Path) -> None:
+    async with running_product(tmp_path / "data", (), CHARGERS, BATTERIES) as product:
+        config = fleet_of(
+            product,
+            charger_interval_s=1,
+            battery_interval_s=0.5,
+            first_plug_s=(0.0, 3.0),
+            session_s=(20.0, 60.0),
+        )
+        stop, ready = asyncio.Event(), asyncio.Event()
+        running = asyncio.create_task(fleet.run(config, stop=stop, ready=ready.set))
+        await asyncio.wait_for(ready.wait(), 30)
+        for name in KILLED:
+            await asyncio.sleep(BETWEEN_KILLS_S)
+            product.kill(name)
+            await product.until_restarted(name)
+        await asyncio.sleep(2 * BETWEEN_KILLS_S)
+        before = ledger.counts(config.ledger_path)
+        began = time.monotonic()
+        await asyncio.sleep(BETWEEN_KILLS_S)
+        after = ledger.counts(config.ledger_path)
+        assert after["battery_rows"] > before["battery_rows"], f"no battery in {time.monotonic() - began} s"
+        assert after["charger_rows"] > before["charger_rows"]
+        stop.set()
+        await asyncio.wait_for(running, 60)
+        await product.until_drained()
+        assert check_batteries(config.ledger_path, product.database_url) > BATTERIES * 10
+        assert check_chargers(config.ledger_path, product.database_url) > CHARGERS * 10
+        check_laws(product.figures())
