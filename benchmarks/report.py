@@ -14,7 +14,7 @@ from rich.table import Table
 
 mpl.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402 - the backend is chosen before
+import matplotlib.pyplot as plt
 
 RESULTS = Path(__file__).parent / "results"
 

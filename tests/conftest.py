@@ -14,12 +14,14 @@ from nats.aio.client import Client
 from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
+from deploy.temporary import TemporaryNats, temporary_nats, temporary_postgres
 from storage.database import open_pool
 from storage.migrate import migrate
-from tests.servers import Nats, running_nats, running_postgres
 
 TIMESCALE_URL = os.environ.get("GRIDWIRE_TEST_DATABASE_URL")
 POOL_SIZE_MAX = 16
+# a test's rows need not survive this machine
+UNSAFE = ("--fsync=off", "--full_page_writes=off")
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +37,7 @@ def server_url(server_folder: Path) -> Iterator[str]:
     if TIMESCALE_URL:
         yield TIMESCALE_URL
         return
-    with running_postgres(server_folder / "postgres") as server:
+    with temporary_postgres(server_folder / "postgres", *UNSAFE) as server:
         yield server.url
 
 
@@ -72,13 +74,13 @@ async def pool(database_url: str) -> AsyncIterator[AsyncConnectionPool]:
 
 
 @pytest.fixture
-def nats(tmp_path: Path) -> Iterator[Nats]:
-    with running_nats(tmp_path / "nats") as server:
+def nats(tmp_path: Path) -> Iterator[TemporaryNats]:
+    with temporary_nats(tmp_path / "nats") as server:
         yield server
 
 
 @pytest.fixture
-async def bus(nats: Nats) -> AsyncIterator[Client]:
+async def bus(nats: TemporaryNats) -> AsyncIterator[Client]:
     client = await nats_client.connect(nats.url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
     yield client
     await client.close()

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 from rich.console import Console
@@ -15,7 +16,9 @@ from rich.console import Console
 from deploy.local import LocalRun, Plan
 from deploy.settings import Settings
 from deploy.terminal import Figures, scrape, total
-from gridwire import Prepare, Role
+from gridwire import Prepare, Role, clock
+from simulators.fleet import FleetConfig
+from storage.demo import DRIVER_ID_TAG
 from tests.servers import free_port
 
 READY_TIMEOUT_S = 90.0
@@ -103,6 +106,22 @@ async def running_product(
         yield product
     finally:
         await run.supervisor.stop_all()
+
+
+def fleet_of(product: Product, *, chargers: int, batteries: int, **more: Any) -> FleetConfig:
+    """The fleet that `Prepare` registered for this product."""
+    return FleetConfig(
+        chargers=chargers,
+        batteries=batteries,
+        seed=7,
+        ocpp_url=product.ocpp_url,
+        mqtt_url=product.device_mqtt_url,
+        password=(product.folder / "secrets" / "fleet_password").read_text(),
+        id_tags=[DRIVER_ID_TAG.format(number) for number in range(1, chargers + 1)],
+        ledger_path=product.folder / "fleet.sqlite",
+        clock=clock,
+        **more,
+    )
 
 
 async def until(true: Callable[[], bool], seconds: float) -> None:

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gridwire import clock
 from simulators import fleet, ledger
-from simulators.fleet import FleetConfig
-from tests.end_to_end.product import Product, running_product
+from tests.end_to_end.product import fleet_of, running_product
 from tests.end_to_end.truth import check_batteries, check_chargers, check_laws
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
@@ -19,27 +17,12 @@ BETWEEN_KILLS_S = 5.0
 KILLED = ("writer", "ocpp", "nats", "postgres", "mqtt")
 
 
-def fleet_of(product: Product, **more: object) -> FleetConfig:
-    return FleetConfig(  # type: ignore[arg-type]
-        **{
-            "chargers": CHARGERS,
-            "batteries": BATTERIES,
-            "seed": 7,
-            "ocpp_url": product.ocpp_url,
-            "mqtt_url": product.device_mqtt_url,
-            "password": (product.folder / "secrets" / "fleet_password").read_text(),
-            "id_tags": [f"SIM-TAG-{number:04d}" for number in range(1, CHARGERS + 1)],
-            "ledger_path": product.folder / "fleet.sqlite",
-            "clock": clock,
-            **more,
-        }
-    )
-
-
 async def test_every_acknowledged_sample_survives_the_death_of_every_part(tmp_path: Path) -> None:
     async with running_product(tmp_path / "data", (), CHARGERS, BATTERIES) as product:
         config = fleet_of(
             product,
+            chargers=CHARGERS,
+            batteries=BATTERIES,
             charger_interval_s=1,
             battery_interval_s=0.5,
             first_plug_s=(0.0, 3.0),

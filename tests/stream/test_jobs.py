@@ -52,7 +52,8 @@ async def a_driver(pool: Pool, balance_minor: int) -> int:
     async with pool.connection() as connection:
         row = await (
             await connection.execute(
-                "INSERT INTO users (system, role, name, email) VALUES ('evcms', 'user', 'D', %s) RETURNING id",
+                "INSERT INTO users (system, role, name, email)"
+                " VALUES ('evcms', 'user', 'D', %s) RETURNING id",
                 (f"driver{next(_numbers)}@example.com",),
             )
         ).fetchone()
@@ -67,8 +68,8 @@ async def top_up(pool: Pool, user_id: int, amount_minor: int) -> None:
         wallet = await ledger.ensure_wallet(connection, user_id)
         funding = await ledger.house_account(connection, "funding")
         await ledger.transfer(
-            connection, key=f"topup:{next(_numbers)}", debit_account_id=funding.id, credit_account_id=wallet.id,
-            amount_minor=amount_minor, description="top-up",
+            connection, key=f"topup:{next(_numbers)}", debit_account_id=funding.id,
+            credit_account_id=wallet.id, amount_minor=amount_minor, description="top-up",
         )  # fmt: skip
         await outbox.enqueue(connection, "settle_debts", {"user_id": user_id})
 
@@ -93,8 +94,8 @@ async def stopped(
     async with pool.connection() as connection:
         device = await devices.register_device(connection, "charger", f"CP{number % 7}")
         session, _ = await sessions.start_session(
-            connection, device_id=device.id, connector_id=1, id_tag=f"TAG{number}", user_id=user_id, vehicle_id=None,
-            started_at=START, received_at=START, meter_start_wh=1_000,
+            connection, device_id=device.id, connector_id=1, id_tag=f"TAG{number}", user_id=user_id,
+            vehicle_id=None, started_at=START, received_at=START, meter_start_wh=1_000,
         )  # fmt: skip
         received_at = START + timedelta(seconds=seconds if received_s is None else received_s)
         ended, _ = await sessions.stop_session(
@@ -287,7 +288,7 @@ async def test_a_meter_that_was_reset_is_not_billed_and_tried_later(
     assert (await payment(pool, bad), await payment(pool, good)) == ("pending", "paid")
     async with pool.connection() as connection:
         assert await cdrs.get_cdr(connection, bad.id) is None
-        with pytest.raises(RatingError, match="energy_wh.*-500"):
+        with pytest.raises(RatingError, match=r"energy_wh.*-500"):
             await settlement.rate_session(connection, bad.id, 0)
         row = await (
             await connection.execute("SELECT attempts, last_error FROM outbox WHERE done_at IS NULL")

@@ -1,0 +1,124 @@
+"""Embedded servers for the time of a block: used by tests and benchmarks, on ports that nobody else has."""
+
+import contextlib
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.nats import NatsServer, prepare_nats
+from deploy.postgres import PostgresServer, prepare_postgres
+
+START_TIMEOUT_S = 30.0
+STORE_BYTES_MAX = 2 << 30
+POLL_S = 0.05
+
+
+def free_port() -> int:
+    """Return a TCP port of loopback that was free just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def temporary_postgres(folder: Path, *options: str) -> Iterator[PostgresServer]:
+    """A running PostgreSQL with the database `gridwire`; `options` are added to its command line."""
+    server = prepare_postgres(folder)
+    process = start((*server.argv, *options), server.account)
+    try:
+        wait_until_ready(process, server.is_ready)
+        server.ensure_database()
+        yield server
+    finally:
+        stop(process, signal.SIGINT)
+
+
+@dataclass(slots=True)
+class TemporaryNats:
+    """A nats-server that can be killed and started again on the same data and ports."""
+
+    server: NatsServer
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Of the bus, with the owner's credentials."""
+        return self.server.url
+
+    @property
+    def mqtt_url(self) -> str:
+        """Of the broker, with the owner's credentials."""
+        return self.server.mqtt_url
+
+    @property
+    def device_mqtt_url(self) -> str:
+        """Of the broker, as a device sees it."""
+        return self.server.device_mqtt_url
+
+    def start(self) -> None:
+        """Start it and wait until it accepts connections."""
+        self.process = start(self.server.argv, None)
+        wait_until_ready(self.process, self.server.is_ready)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Stop it, if it runs, and wait for its end."""
+        if self.process is not None:
+            stop(self.process, number)
+            self.process = None
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.stop(signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def temporary_nats(folder: Path) -> Iterator[TemporaryNats]:
+    """A running nats-server with an empty JetStream."""
+    server = prepare_nats(
+        folder,
+        port=free_port(),
+        mqtt_host="127.0.0.1",
+        mqtt_port=free_port(),
+        password=secrets.token_hex(8),
+        store_bytes_max=STORE_BYTES_MAX,
+    )
+    nats = TemporaryNats(server)
+    nats.start()
+    try:
+        yield nats
+    finally:
+        nats.stop()
+
+
+def start(argv: Sequence[str], account: str | None) -> subprocess.Popen[bytes]:
+    """Start a server program as `account`, in a session of its own, its output thrown away."""
+    return subprocess.Popen(
+        argv,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        user=account,
+        group=account,
+        extra_groups=None if account is None else (),
+        start_new_session=True,
+    )
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], is_ready: Callable[[], bool]) -> None:
+    """Raises `TimeoutError` if the server ended, or is not ready in `START_TIMEOUT_S`."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not is_ready():
+        if time.monotonic() > deadline or process.poll() is not None:
+            raise TimeoutError(f"{process.args!r} was not ready within {START_TIMEOUT_S} s")
+        time.sleep(POLL_S)
+
+
+def stop(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send the signal and wait for the end."""
+    process.send_signal(number)
+    process.wait(START_TIMEOUT_S)

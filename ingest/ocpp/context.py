@@ -1,0 +1,97 @@
+"""What an action's handler is given, and how it refuses; used by all of `ingest.ocpp.actions`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from nats.aio.client import Client
+
+from ingest.ocpp.config import GatewayConfig
+from protocols.ocpp.frames import ErrorCode
+from protocols.samples import DecodeError, Reason, Rows
+from protocols.timestamps import parse_timestamp, to_datetime
+from storage.database import Pool
+from storage.queries.devices import Device
+from stream.bus import publish_live
+from stream.events import device_event
+from stream.log import Publisher
+
+Payload = Mapping[str, object]
+# Meters and transaction ids: what a bigint holds.
+INT8_MAX = 2**63 - 1
+
+
+class ActionError(Exception):
+    """A call that gets a CALLERROR. The message goes to the charger: it tells nothing of our inside."""
+
+    def __init__(self, code: ErrorCode, description: str) -> None:
+        super().__init__(description)
+        self.code = code
+
+
+def integer(payload: Payload, name: str, low: int, high: int) -> int:
+    """The field as an integer from `low` to `high`. Raises `ActionError`."""
+    value = payload[name]
+    if not isinstance(value, int) or not low <= value <= high:
+        raise ActionError(ErrorCode.PROPERTY_CONSTRAINT_VIOLATION, f"{name} {value} is not {low} to {high}")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of the gateway that handlers work with; one a process."""
+
+    config: GatewayConfig
+    pool: Pool
+    bus: Client
+    publisher: Publisher
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One call of one charger. `received_at_us`: microseconds since 1970, when its frame came."""
+
+    services: Services
+    device: Device
+    received_at_us: int
+
+    @property
+    def received_at(self) -> datetime:
+        """`received_at_us` for SQL."""
+        return to_datetime(self.received_at_us)
+
+    @property
+    def is_active(self) -> bool:
+        """False for a charger in quarantine: it is heard, but nobody may charge at it."""
+        return self.device.status == "active"
+
+    def device_time_us(self, payload: Payload) -> int:
+        """When the charger says it happened; when it came to us, if it does not say so legibly."""
+        try:
+            return parse_timestamp(payload.get("timestamp"))
+        except DecodeError:
+            return self.received_at_us
+
+    async def publish(self, rows: Rows) -> None:
+        """Return once the log has `rows`; those of a charger in quarantine are marked as such."""
+        await self.services.publisher.publish(
+            rows,
+            device_id=self.device.id,
+            received_at_us=self.received_at_us,
+            reason=Reason.OK if self.is_active else Reason.UNKNOWN_DEVICE,
+        )
+
+    async def refuse(self, error: DecodeError, payload: bytes) -> None:
+        """Count a sample that could not be decoded; returns once the log has what is known of it."""
+        await self.services.publisher.refuse(
+            error, payload, device_id=self.device.id, received_at_us=self.received_at_us
+        )
+
+    async def record(self, kind: str, detail: Payload, ts_us: int) -> None:
+        """Write a device event of the charger at `ts_us`; returns once the log has it."""
+        await self.publish(device_event(kind, detail, ts_us))
+
+    async def tell(self, topic: str, payload: Payload) -> None:
+        """Publish a live event about this charger."""
+        about = {"device_id": self.device.id, "charger": self.device.identity}
+        await publish_live(self.services.bus, topic, {**about, **payload})

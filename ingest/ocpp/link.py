@@ -1,0 +1,260 @@
+"""One charger's socket: bytes between `websockets` and the connection state machine, calls to handlers.
+
+Used by `ingest.ocpp.server`, one `Link` a socket. Frames are taken as they come off the transport, so that
+an answer to one of our calls is seen while a handler waits for the log; the charger's own calls wait in
+their order for `Link.work`, the one task of the socket. When too many wait, reading stops.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from websockets.asyncio.server import ServerConnection
+from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
+from websockets.protocol import OPEN, Event
+
+from ingest.ocpp.context import ActionError, Context, Payload, Services
+from ingest.ocpp.handshake import VERSION
+from ingest.ocpp.routing import ROUTES, respond
+from protocols.ocpp.connection import (
+    CallEnded,
+    CallReceived,
+    Connection,
+    FrameRefused,
+    Ignored,
+    Lost,
+    Outcome,
+)
+from protocols.ocpp.frames import Call
+from protocols.samples import DecodeError
+from storage.queries.devices import Device
+from stream.errors import StreamError
+from stream.metrics import ACK_SECONDS, OCPP_MESSAGES
+
+log = structlog.get_logger()
+
+_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """A frame that could not be read, waiting to be counted in its turn."""
+
+    message: str
+    data: bytes
+
+
+class Link:
+    """See the module. `new_id` makes fresh message ids; `refresh` looks the device up again, cached."""
+
+    def __init__(self, services: Services, device: Device, address: str, new_id: Callable[[], str]) -> None:
+        self.device = device
+        self.address = address
+        self.generation = 0
+        self.heard_us = self.pinged_us = services.config.clock()
+        self.close_reason = ""
+        self._services = services
+        self._new_id = new_id
+        self._socket: ChargerSocket | None = None
+        self._connection = Connection(services.config.connection)
+        self._todo: deque[tuple[Call | _Broken, int]] = deque()
+        self._futures: dict[str, asyncio.Future[Outcome]] = {}
+        self._wake: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_paused = False
+        self._is_closed = False
+        self._loop = asyncio.get_running_loop()
+
+    # --- from the socket -----------------------------------------------------------------------
+
+    def attach(self, socket: "ChargerSocket") -> None:
+        """Give it the socket whose handshake it was made for."""
+        self._socket = socket
+
+    def received(self, data: bytes, *, is_text: bool) -> None:
+        """Take one whole message off the socket."""
+        events = self._connection.receive(data, self._now_us(), is_text=is_text)
+        for event in events:
+            self._on_event(event)
+        self._flush()
+        if self._connection.should_pause and not self._is_paused and self._socket is not None:
+            self._is_paused = True
+            self._socket.transport.pause_reading()
+
+    def closed(self) -> None:
+        """The socket is gone; what was received is still worked off."""
+        self._is_closed = True
+        for event in self._connection.close():
+            self._on_event(event)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wake_up()
+
+    def _on_event(self, event: CallReceived | CallEnded | FrameRefused | Ignored) -> None:
+        match event:
+            case CallReceived(call):
+                self._todo.append((call, self.heard_us))
+                self._wake_up()
+            case CallEnded(message_id, action, outcome):
+                _count(action, type(outcome).__name__.lower())
+                self._futures.pop(message_id).set_result(outcome)
+            case FrameRefused(error, data):
+                _count("none", "unreadable")
+                if len(self._todo) < self._services.config.connection.inbound:
+                    self._todo.append((_Broken(str(error), data), self.heard_us))
+                    self._wake_up()
+            case Ignored(why):
+                _count("none", why)
+
+    def _wake_up(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    # --- the charger's calls -------------------------------------------------------------------
+
+    async def work(self) -> None:
+        """Handle what the charger asks, in its order, until its socket is gone."""
+        while True:
+            while self._todo:
+                item, received_at_us = self._todo.popleft()
+                context = Context(self._services, self.device, received_at_us)
+                if isinstance(item, Call):
+                    await self._answer(context, item)
+                else:
+                    await _count_broken(context, item)
+                self._resume()
+            if self._is_closed:
+                return
+            self._wake = self._loop.create_future()
+            await self._wake
+
+    async def _answer(self, context: Context, call: Call) -> None:
+        try:
+            payload, result = await respond(context, call)
+            self._connection.answer(payload, self._now_us())
+        except ActionError as error:
+            self._connection.refuse(error.code, str(error))
+            result = error.code.value
+        self._flush()
+        _count(call.action if call.action in ROUTES else "other", result)
+        ACK_SECONDS.observe((self._services.config.clock() - context.received_at_us) / _US)
+        socket = self._socket
+        if socket is not None and socket.paused and not self._is_closed:
+            await socket.drain()  # a charger that does not read its answers is not asked for more
+
+    def _resume(self) -> None:
+        if self._is_paused and not self._connection.should_pause and self._socket is not None:
+            self._is_paused = False
+            self._socket.transport.resume_reading()
+
+    # --- our calls -----------------------------------------------------------------------------
+
+    async def call(self, action: str, payload: Payload, timeout_s: float) -> Outcome:
+        """Ask the charger and wait for what becomes of it. Raises `QueueFullError`."""
+        if self._is_closed:
+            return Lost()
+        message_id = self._new_id()
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        self._futures[message_id] = future
+        try:
+            timeout_us = int(timeout_s * _US)
+            events = self._connection.call(message_id, action, payload, self._now_us(), timeout_us)
+        except BaseException:
+            del self._futures[message_id]
+            raise
+        for event in events:
+            self._on_event(event)
+        self._flush()
+        self._arm()
+        return await future
+
+    def _arm(self) -> None:
+        """Have `_tick` called at the next deadline."""
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline_us = self._connection.next_deadline()
+        self._timer = None
+        if deadline_us is not None and not self._is_closed:
+            self._timer = self._loop.call_at(deadline_us / _US, self._tick)
+
+    def _tick(self) -> None:
+        for event in self._connection.tick(self._now_us()):
+            self._on_event(event)
+        self._flush()
+        self._arm()
+
+    @property
+    def timeouts_in_row(self) -> int:
+        """Calls in a row that the charger did not answer in time."""
+        return self._connection.timeouts_in_row
+
+    # --- to the socket -------------------------------------------------------------------------
+
+    def _now_us(self) -> int:
+        """Monotonic: a step of the wall clock ends no call."""
+        return int(self._loop.time() * _US) + 1
+
+    def _flush(self) -> None:
+        socket = self._socket
+        for data in self._connection.data_to_send():
+            if socket is not None and socket.protocol.state is OPEN:
+                socket.protocol.send_text(data)
+                socket.send_data()
+
+    def ping(self, now_us: int) -> None:
+        """Ask for a sign of life; whatever frame comes next is one."""
+        self.pinged_us = now_us
+        if self._socket is not None and self._socket.protocol.state is OPEN:
+            self._socket.protocol.send_ping(b"")
+            self._socket.send_data()
+
+    async def close(self, code: CloseCode, reason: str) -> None:
+        """Close the socket; returns once it is gone, at the latest after the close timeout."""
+        self.close_reason = self.close_reason or reason
+        if self._socket is not None:
+            await self._socket.close(code, reason)
+
+
+class ChargerSocket(ServerConnection):
+    """A server connection that hands whole messages to its link at once, instead of queueing them for `recv`."""
+
+    link: Link | None = None
+
+    def process_event(self, event: Event) -> None:
+        """Take data frames for the link; the rest is the base class's."""
+        link = self.link
+        if link is None or not isinstance(event, Frame):
+            super().process_event(event)
+            return
+        link.heard_us = link._services.config.clock()
+        if event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+            return
+        if event.opcode is not Opcode.CONT:
+            self._is_text, self._parts = event.opcode is Opcode.TEXT, []
+        self._parts.append(bytes(event.data))  # `max_size` bounds their sum
+        if event.fin:
+            data, self._parts = b"".join(self._parts), []
+            link.received(data, is_text=self._is_text)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the link as well."""
+        super().connection_lost(exc)
+        if self.link is not None:
+            self.link.closed()
+
+    _is_text = True
+    _parts: list[bytes]
+
+
+def _count(action: str, result: str) -> None:
+    OCPP_MESSAGES.labels(VERSION, action, result).inc()
+
+
+async def _count_broken(context: Context, broken: _Broken) -> None:
+    try:
+        await context.refuse(DecodeError("frame", "", broken.message), broken.data)
+    except StreamError as error:
+        log.warning("ocpp_refusal_not_counted", charger=context.device.identity, error=str(error))

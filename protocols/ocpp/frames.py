@@ -1,0 +1,145 @@
+"""OCPP-J frames: text to Call, CallResult or CallError, and back (OCPP-J 1.6 section 4).
+
+Used by `protocols.ocpp.connection` and by the simulated charger. Any input gives a frame or a
+`FormationError`; nothing else is ever raised.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+import orjson
+
+# Section 4.1.4 allows 36 characters. Longer ones are met in the field and harmless up to here.
+MESSAGE_ID_LENGTH_MAX = 255
+ACTION_LENGTH_MAX = 64
+# What an answer carries when the message that it answers has no readable id (as OCPP 2.0.1 has it).
+NO_MESSAGE_ID = "-1"
+
+Payload = dict[str, object]
+
+
+class MessageType(IntEnum):
+    """First element of a frame (section 4.1.3)."""
+
+    CALL = 2
+    CALL_RESULT = 3
+    CALL_ERROR = 4
+
+
+class ErrorCode(StrEnum):
+    """Error codes of CALLERROR (section 4.2.3, with its own spelling)."""
+
+    NOT_IMPLEMENTED = "NotImplemented"
+    NOT_SUPPORTED = "NotSupported"
+    INTERNAL_ERROR = "InternalError"
+    PROTOCOL_ERROR = "ProtocolError"
+    SECURITY_ERROR = "SecurityError"
+    FORMATION_VIOLATION = "FormationViolation"
+    PROPERTY_CONSTRAINT_VIOLATION = "PropertyConstraintViolation"
+    OCCURRENCE_CONSTRAINT_VIOLATION = "OccurenceConstraintViolation"
+    TYPE_CONSTRAINT_VIOLATION = "TypeConstraintViolation"
+    GENERIC_ERROR = "GenericError"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request: `[2, id, action, payload]`."""
+
+    message_id: str
+    action: str
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """An answer: `[3, id, payload]`."""
+
+    message_id: str
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class CallError:
+    """A refusal: `[4, id, code, description, details]`. `code` is as the peer wrote it."""
+
+    message_id: str
+    code: str
+    description: str
+    details: Payload
+
+
+Frame = Call | CallResult | CallError
+
+
+class FormationError(ValueError):
+    """A frame that is none: the peer's fault. `message_id` and `type` are what could be salvaged of it."""
+
+    def __init__(self, message: str, message_id: str | None = None, kind: MessageType | None = None) -> None:
+        super().__init__(message)
+        self.message_id = message_id
+        self.type = kind
+
+
+_HEAD = re.compile(rb'\s*\[\s*([234])\s*,\s*(?:"([^"\\\x00-\x1f]{0,255})"|(\d{1,18})\s*[,\]])')
+# An escaped NUL, the backslash of which is not itself escaped. PostgreSQL's text cannot hold it.
+_ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+def parse_frame(data: bytes) -> Frame:
+    """The frame in `data` (UTF-8 JSON). Raises `FormationError`. Escaped NULs are left out of strings."""
+    if b"\\u0000" in data:
+        data = _ESCAPED_NUL.sub(rb"\1", data)
+    try:
+        parts = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise _salvaged(data, f"not JSON: {error}") from error
+    if type(parts) is not list or not parts:
+        raise FormationError("a frame is a JSON array whose first element is its type")
+    match parts:
+        case [2, str(message_id), str(action), dict(payload)] if _fits(message_id, action):
+            return Call(message_id, action, payload)
+        case [3, str(message_id), dict(payload)] if _fits(message_id):
+            return CallResult(message_id, payload)
+        case [4, str(message_id), str(code), *rest] if _fits(message_id) and len(rest) <= 2:
+            return _call_error(message_id, code, rest)
+    raise _salvaged(data, "not one of [2, id, action, {}], [3, id, {}], [4, id, code, description, {}]")
+
+
+def _fits(message_id: str, action: str = "") -> bool:
+    return len(message_id) <= MESSAGE_ID_LENGTH_MAX and len(action) <= ACTION_LENGTH_MAX
+
+
+def _call_error(message_id: str, code: str, rest: list[object]) -> CallError:
+    """Description and details are often left out or of another type; the code says enough."""
+    description = rest[0] if rest and isinstance(rest[0], str) else ""
+    details = rest[1] if len(rest) == 2 and isinstance(rest[1], dict) else {}
+    return CallError(message_id, code, description, details)
+
+
+def _salvaged(data: bytes, message: str) -> FormationError:
+    """What can be known of a broken frame: enough to answer it, or to end the call that it answers."""
+    match = _HEAD.match(data)
+    if match is None:
+        return FormationError(message)
+    text = match[2] if match[2] is not None else match[3]
+    try:
+        return FormationError(message, text.decode(), MessageType(int(match[1])))
+    except UnicodeDecodeError:
+        return FormationError(message, None, MessageType(int(match[1])))
+
+
+def serialise_call(message_id: str, action: str, payload: Mapping[str, object]) -> bytes:
+    """Compact JSON of a CALL, keys in the order of `payload`."""
+    return orjson.dumps([2, message_id, action, payload])
+
+
+def serialise_result(message_id: str, payload: Mapping[str, object]) -> bytes:
+    """Compact JSON of a CALLRESULT."""
+    return orjson.dumps([3, message_id, payload])
+
+
+def serialise_error(message_id: str, code: ErrorCode, description: str) -> bytes:
+    """Compact JSON of a CALLERROR. The description is cut to 255 characters (section 4.2.3)."""
+    return orjson.dumps([4, message_id, code.value, description[:255], {}])

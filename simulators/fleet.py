@@ -1,0 +1,219 @@
+"""A fleet of simulated chargers and batteries against a gateway and a broker, and its ledger.
+
+Used by `gridwire simulate` and by end-to-end tests. Devices start one after another, outlive whatever becomes
+of the platform, and on stop end their sessions and wait, for a bounded time, for the last acknowledgements.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from simulators.battery import Battery, BatterySettings
+from simulators.battery_client import BatteryClient, BrokerConfig
+from simulators.charger import ChargePoint
+from simulators.charger_client import ChargerClient, LinkConfig
+from simulators.charger_settings import ChargerSettings, Span
+from simulators.faults import Faults, preset
+from simulators.ledger import Ledger, registers_wh
+from simulators.pack import PackSpec
+from simulators.records import Clock
+
+log = structlog.get_logger()
+
+CHARGER_PREFIX = "SIM-CP"
+BATTERY_PREFIX = "SIM-BAT"
+DEFAULT_ID_TAG = "SIM-TAG-0001"
+RAMP_S_MAX = 10.0
+RAMP_PER_S = 50.0
+POLL_S = 0.2
+Client = ChargerClient | BatteryClient
+
+
+@dataclass(frozen=True, slots=True)
+class FleetConfig:
+    """What runs, against what.
+
+    `password`: one for all chargers, or one each by identity; None for no authentication. `faults`: the name
+    of a preset, or probabilities. `sessions_per_charger`: None for endless; else `run` returns when all are
+    had. `speed` shortens sessions and fills batteries faster; intervals and timestamps stay real. Above
+    `mqtt_connections_max`, batteries share connections. `clock` returns microseconds since 1970 UTC.
+    """
+
+    chargers: int
+    batteries: int
+    seed: int
+    ocpp_url: str
+    mqtt_url: str
+    ledger_path: Path
+    clock: Clock
+    password: str | Mapping[str, str] | None = field(default=None, repr=False)
+    id_tags: Sequence[str] = (DEFAULT_ID_TAG,)
+    faults: str | Faults = "none"
+    charger_prefix: str = CHARGER_PREFIX
+    battery_prefix: str = BATTERY_PREFIX
+    connectors: int = 2
+    charger_interval_s: int = 10
+    clock_aligned_s: int = 60
+    battery_interval_s: float = 2.0
+    first_plug_s: Span = (0.0, 25.0)
+    session_s: Span = (60.0, 240.0)
+    pause_s: Span = (10.0, 60.0)
+    sessions_per_charger: int | None = None
+    speed: float = 1.0
+    mqtt_connections_max: int = 200
+    call_timeout_s: float = 30.0
+    retry_s: float = 0.5
+    retry_s_max: float = 10.0
+    finish_s: float = 10.0
+    report_s: float = 10.0
+
+
+def charger_identities(count: int, prefix: str = CHARGER_PREFIX) -> list[str]:
+    """`SIM-CP-0001` and on: what has to be registered before the fleet starts."""
+    return [f"{prefix}-{number:04}" for number in range(1, count + 1)]
+
+
+def battery_serials(count: int, prefix: str = BATTERY_PREFIX) -> list[str]:
+    """`SIM-BAT-0001` and on."""
+    return [f"{prefix}-{number:04}" for number in range(1, count + 1)]
+
+
+async def run(config: FleetConfig, *, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Run the fleet until `stop` is set, or all sessions are had.
+
+    `ready` is called once every device runs. What ends a device that should not end is raised.
+    """
+    async with Ledger.open(config.ledger_path) as ledger, asyncio.TaskGroup() as group:
+        chargers, batteries = _chargers(config, ledger), _batteries(config, ledger)
+        report = group.create_task(_report(config, chargers, batteries, ledger))
+        running = await _ramp_up(group, [chargers, batteries], stop)
+        ready()
+        await _until_over(config, chargers, stop)
+        clients: list[Client] = [*chargers, *batteries]
+        for client in clients:
+            client.finish()
+        if running:
+            await asyncio.wait(running)
+        report.cancel()
+    _log_counts(chargers, batteries, ledger, "fleet_stopped")
+
+
+def _chargers(config: FleetConfig, ledger: Ledger) -> list[ChargerClient]:
+    faults = _faults(config)
+    registers = registers_wh(config.ledger_path)
+
+    def client(identity: str) -> ChargerClient:
+        settings = ChargerSettings(
+            identity,
+            id_tags=tuple(config.id_tags),
+            connectors=config.connectors,
+            sample_interval_s=config.charger_interval_s,
+            clock_aligned_s=config.clock_aligned_s,
+            first_plug_s=config.first_plug_s,
+            session_s=config.session_s,
+            pause_s=config.pause_s,
+            sessions_max=config.sessions_per_charger,
+            speed=config.speed,
+            register_wh=registers.get(identity),
+            call_timeout_s=config.call_timeout_s,
+            faults=faults,
+        )
+        model = ChargePoint(settings, _dice(config, identity), config.clock())
+        password = config.password.get(identity) if isinstance(config.password, Mapping) else config.password
+        link = LinkConfig(
+            config.ocpp_url,
+            password,
+            retry_s=config.retry_s,
+            retry_s_max=config.retry_s_max,
+            finish_s=config.finish_s,
+        )
+        return ChargerClient(model, link, ledger.record, config.clock, _dice(config, f"link {identity}"))
+
+    return [client(identity) for identity in charger_identities(config.chargers, config.charger_prefix)]
+
+
+def _batteries(config: FleetConfig, ledger: Ledger) -> list[BatteryClient]:
+    faults = _faults(config)
+    broker = BrokerConfig(
+        config.mqtt_url, retry_s=config.retry_s, retry_s_max=config.retry_s_max, finish_s=config.finish_s
+    )
+    batteries = [
+        Battery(
+            BatterySettings(
+                serial, config.battery_interval_s, pack=PackSpec(speed=config.speed), faults=faults
+            ),
+            _dice(config, serial),
+            config.clock(),
+        )
+        for serial in battery_serials(config.batteries, config.battery_prefix)
+    ]
+    links = min(len(batteries), config.mqtt_connections_max)
+    return [
+        BatteryClient(
+            batteries[link::links], broker, ledger.record, config.clock, _dice(config, f"mqtt {link}")
+        )
+        for link in range(links)
+    ]
+
+
+def _faults(config: FleetConfig) -> Faults:
+    return preset(config.faults) if isinstance(config.faults, str) else config.faults
+
+
+def _dice(config: FleetConfig, name: str) -> random.Random:
+    """Each device has its own, so that one more device changes nothing for the others."""
+    return random.Random(f"{config.seed} {name}")  # noqa: S311  # repeatable, not secret
+
+
+async def _ramp_up(
+    group: asyncio.TaskGroup, kinds: Sequence[Sequence[Client]], stop: asyncio.Event
+) -> list[asyncio.Task[None]]:
+    """Start clients evenly, all kinds at once."""
+    places = [(place / len(clients), client) for clients in kinds for place, client in enumerate(clients)]
+    pause_s = min(RAMP_S_MAX / max(1, len(places)), 1 / RAMP_PER_S)
+    running: list[asyncio.Task[None]] = []
+    for _, client in sorted(places, key=lambda place: place[0]):
+        if stop.is_set():
+            break
+        running.append(group.create_task(client.run()))
+        await asyncio.sleep(pause_s)
+    return running
+
+
+async def _until_over(config: FleetConfig, chargers: Sequence[ChargerClient], stop: asyncio.Event) -> None:
+    if config.sessions_per_charger is None:
+        await stop.wait()
+        return
+    while not stop.is_set() and not all(client.model.is_done for client in chargers):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), POLL_S)
+
+
+async def _report(
+    config: FleetConfig,
+    chargers: Sequence[ChargerClient],
+    batteries: Sequence[BatteryClient],
+    ledger: Ledger,
+) -> None:
+    while True:
+        await asyncio.sleep(config.report_s)
+        _log_counts(chargers, batteries, ledger, "fleet")
+
+
+def _log_counts(
+    chargers: Sequence[ChargerClient], batteries: Sequence[BatteryClient], ledger: Ledger, event: str
+) -> None:
+    log.info(
+        event,
+        chargers_connected=sum(client.model.is_connected for client in chargers),
+        battery_links_connected=sum(client.is_connected for client in batteries),
+        samples_waiting=sum(battery.waiting for client in batteries for battery in client.batteries.values()),
+        **{name: ledger.totals[name] for name in ("charger_rows", "battery_rows")},
+        sessions_started=ledger.totals["sessions_started"],
+        session_stops=ledger.totals["session_stops"],
+    )
