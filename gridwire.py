@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -176,7 +177,7 @@ async def _serve(settings: Settings, roles: Sequence[Role]) -> None:
         await ensure_log(bus.jetstream(), LogConfig(bytes_max=settings.log_bytes_max))
         async with asyncio.TaskGroup() as group:
             for role in roles:
-                task = ROLES[role](settings, pool, bus, stop, lambda role=role: ready(role))
+                task = ROLES[role](settings, pool, bus, stop, functools.partial(ready, role))
                 group.create_task(_until_stopped(task, stop), name=role)
 
 

@@ -76,22 +76,27 @@ class Scale(NamedTuple):
     is_power_of_ten: bool = True
     shift: Decimal = Decimal(0)
     factor: Decimal = Decimal(1)
+    suffix: str = "e0"  # of the exponent: a text with it moves its decimal point without rounding
 
     def convert(self, shifted: Decimal) -> float:
         """For the scales that are more than a power of ten."""
         return float((shifted + self.shift) * self.factor)
 
 
+def _ten(exponent: int) -> Scale:
+    return Scale(exponent, suffix=f"e{exponent}")
+
+
 _SI = Scale()
 # dimension -> unit (folded) -> scale; "" is a unit left out, for which each measurand's own is meant.
 _UNITS: Mapping[str, Mapping[str, Scale]] = {
-    "Wh": {"": _SI, "wh": _SI, "kwh": Scale(3), "mwh": Scale(6)},
-    "varh": {"": _SI, "varh": _SI, "kvarh": Scale(3)},
-    "W": {"": _SI, "w": _SI, "kw": Scale(3), "va": _SI, "kva": Scale(3)},
-    "var": {"": _SI, "var": _SI, "kvar": Scale(3)},
-    "1": {"": _SI, "percent": Scale(-2)},
-    "A": {"": _SI, "a": _SI, "ma": Scale(-3)},
-    "V": {"": _SI, "v": _SI, "kv": Scale(3)},
+    "Wh": {"": _SI, "wh": _SI, "kwh": _ten(3), "mwh": _ten(6)},
+    "varh": {"": _SI, "varh": _SI, "kvarh": _ten(3)},
+    "W": {"": _SI, "w": _SI, "kw": _ten(3), "va": _SI, "kva": _ten(3)},
+    "var": {"": _SI, "var": _SI, "kvar": _ten(3)},
+    "1": {"": _SI, "percent": _ten(-2)},
+    "A": {"": _SI, "a": _SI, "ma": _ten(-3)},
+    "V": {"": _SI, "v": _SI, "kv": _ten(3)},
     "Hz": {"": _SI, "hertz": _SI, "hz": _SI},
     "°C": {
         "": _SI,
@@ -177,12 +182,22 @@ def to_si(text: str, scale: Scale) -> float:
 
     Raises `DecodeError` for anything that is not a finite decimal number.
     """
+    if scale.is_power_of_ten and "_" not in text:
+        try:
+            value = float(text + scale.suffix)
+        except ValueError:  # an exponent or a space, or no number: rare
+            value = _to_si_slowly(text, scale)
+    else:
+        value = _to_si_slowly(text, scale)
+    if isinf(value):
+        raise DecodeError("value", "value", f"{text!r:.60} is too large")
+    return value
+
+
+def _to_si_slowly(text: str, scale: Scale) -> float:
     match = _DECIMAL.fullmatch(text)
     if match is None:
         raise DecodeError("value", "value", f"{text!r:.60} is not a number")
     mantissa, exponent = match.groups()
     shifted = f"{mantissa}e{int(exponent or 0) + scale.exponent}"
-    value = float(shifted) if scale.is_power_of_ten else scale.convert(Decimal(shifted))
-    if isinf(value):
-        raise DecodeError("value", "value", f"{text!r:.60} is too large")
-    return value
+    return float(shifted) if scale.is_power_of_ten else scale.convert(Decimal(shifted))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
-import nats
+import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.errors import NoRespondersError
@@ -18,7 +18,7 @@ from stream.errors import StreamError
 
 log = structlog.get_logger()
 
-RECONNECT_WAIT_S = 0.5
+RECONNECT_WAIT_S = 1
 PENDING_BYTES_MAX = 8 << 20  # what is published while the server is away
 # The gateway answers at the charger's deadline; this is the way there and back.
 CALL_SLACK_S = 2.0
@@ -56,17 +56,19 @@ async def connect_bus(url: str, name: str) -> Client:
 
     Raises what nats-py raises if the server cannot be reached the first time.
     """
+    bus = Client()
 
     async def on_error(error: Exception) -> None:
         log.warning("bus_error", name=name, error=repr(error))
 
     async def on_disconnect() -> None:
-        log.warning("bus_disconnected", name=name, action="reconnecting")
+        if not bus.is_closed:
+            log.warning("bus_disconnected", name=name, action="reconnecting")
 
     async def on_reconnect() -> None:
         log.info("bus_reconnected", name=name)
 
-    return await nats.connect(
+    await bus.connect(
         url,
         name=f"gridwire-{name}",
         max_reconnect_attempts=-1,
@@ -76,6 +78,7 @@ async def connect_bus(url: str, name: str) -> Client:
         disconnected_cb=on_disconnect,
         reconnected_cb=on_reconnect,
     )
+    return bus
 
 
 def call_subject(device_id: int) -> str:

@@ -37,6 +37,11 @@ def integer(payload: Payload, name: str, low: int, high: int) -> int:
     return value
 
 
+def is_outage(error: Exception) -> bool:
+    """Whether the database or the log is away. It fails every message there is: no traceback for each."""
+    return type(error).__module__.partition(".")[0] in {"psycopg", "psycopg_pool", "nats", "stream"}
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """The parts of the gateway that handlers work with; one a process."""
@@ -82,14 +87,26 @@ class Context:
         )
 
     async def refuse(self, error: DecodeError, payload: bytes) -> None:
-        """Count a sample that could not be decoded; returns once the log has what is known of it."""
-        await self.services.publisher.refuse(
-            error, payload, device_id=self.device.id, received_at_us=self.received_at_us
-        )
+        """Count a sample that could not be decoded; returns once the log has what is known of it.
+
+        Where not even its text can be stored, the count and the reason are.
+        """
+        about = {"device_id": self.device.id, "received_at_us": self.received_at_us}
+        try:
+            await self.services.publisher.refuse(error, payload, **about)
+        except DecodeError as unfit:
+            bare = DecodeError(error.reason, error.field, f"its text cannot be stored: {unfit.reason}")
+            await self.services.publisher.refuse(bare, b"", **about)
 
     async def record(self, kind: str, detail: Payload, ts_us: int) -> None:
-        """Write a device event of the charger at `ts_us`; returns once the log has it."""
-        await self.publish(device_event(kind, detail, ts_us))
+        """Write a device event of the charger at `ts_us`; returns once the log has it.
+
+        Detail that cannot be stored (too long, or a text that jsonb does not take) is left out.
+        """
+        try:
+            await self.publish(device_event(kind, detail, ts_us))
+        except DecodeError as unfit:
+            await self.publish(device_event(kind, {"left_out": unfit.reason}, ts_us))
 
     async def tell(self, topic: str, payload: Payload) -> None:
         """Publish a live event about this charger."""

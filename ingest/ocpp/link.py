@@ -9,8 +9,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import structlog
+from prometheus_client import Counter
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import OPEN, Event
@@ -47,7 +49,7 @@ class _Broken:
 
 
 class Link:
-    """See the module. `new_id` makes fresh message ids; `refresh` looks the device up again, cached."""
+    """See the module. `new_id` makes fresh message ids. `generation` is 0 until the database gave one."""
 
     def __init__(self, services: Services, device: Device, address: str, new_id: Callable[[], str]) -> None:
         self.device = device
@@ -64,6 +66,7 @@ class Link:
         self._wake: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_paused = False
+        self._is_held = False
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
 
@@ -73,15 +76,38 @@ class Link:
         """Give it the socket whose handshake it was made for."""
         self._socket = socket
 
+    def heard(self) -> None:
+        """Note that some frame came."""
+        self.heard_us = self._services.config.clock()
+
     def received(self, data: bytes, *, is_text: bool) -> None:
         """Take one whole message off the socket."""
         events = self._connection.receive(data, self._now_us(), is_text=is_text)
         for event in events:
             self._on_event(event)
         self._flush()
-        if self._connection.should_pause and not self._is_paused and self._socket is not None:
+        if self._connection.should_pause:
+            self._pause()
+
+    def hold(self, is_held: bool) -> None:
+        """Stop reading for good, or go on."""
+        self._is_held = is_held
+        if is_held:
+            self._pause()
+        else:
+            self._resume()
+
+    def _pause(self) -> None:
+        if not self._is_paused and self._socket is not None and not self._socket.transport.is_closing():
             self._is_paused = True
             self._socket.transport.pause_reading()
+
+    def _resume(self) -> None:
+        may_read = not self._is_held and not self._connection.should_pause
+        if self._is_paused and may_read and self._socket is not None:
+            self._is_paused = False
+            if not self._socket.transport.is_closing():
+                self._socket.transport.resume_reading()
 
     def closed(self) -> None:
         """The socket is gone; what was received is still worked off."""
@@ -144,11 +170,6 @@ class Link:
         if socket is not None and socket.paused and not self._is_closed:
             await socket.drain()  # a charger that does not read its answers is not asked for more
 
-    def _resume(self) -> None:
-        if self._is_paused and not self._connection.should_pause and self._socket is not None:
-            self._is_paused = False
-            self._socket.transport.resume_reading()
-
     # --- our calls -----------------------------------------------------------------------------
 
     async def call(self, action: str, payload: Payload, timeout_s: float) -> Outcome:
@@ -210,15 +231,19 @@ class Link:
             self._socket.protocol.send_ping(b"")
             self._socket.send_data()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether calls of the charger wait for their answer."""
+        return self._connection.in_hand > 0
+
     async def close(self, code: CloseCode, reason: str) -> None:
         """Close the socket; returns once it is gone, at the latest after the close timeout."""
-        self.close_reason = self.close_reason or reason
         if self._socket is not None:
             await self._socket.close(code, reason)
 
 
 class ChargerSocket(ServerConnection):
-    """A server connection that hands whole messages to its link at once, instead of queueing them for `recv`."""
+    """A server connection that hands messages to its link as they come, instead of queueing them."""
 
     link: Link | None = None
 
@@ -228,7 +253,7 @@ class ChargerSocket(ServerConnection):
         if link is None or not isinstance(event, Frame):
             super().process_event(event)
             return
-        link.heard_us = link._services.config.clock()
+        link.heard()
         if event.opcode not in DATA_OPCODES:
             super().process_event(event)
             return
@@ -249,8 +274,13 @@ class ChargerSocket(ServerConnection):
     _parts: list[bytes]
 
 
+@lru_cache(maxsize=512)
+def _counter(action: str, result: str) -> Counter:
+    return OCPP_MESSAGES.labels(VERSION, action, result)
+
+
 def _count(action: str, result: str) -> None:
-    OCPP_MESSAGES.labels(VERSION, action, result).inc()
+    _counter(action, result).inc()
 
 
 async def _count_broken(context: Context, broken: _Broken) -> None:

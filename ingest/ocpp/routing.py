@@ -18,7 +18,7 @@ from ingest.ocpp.actions import (
     status_notification,
     stop_transaction,
 )
-from ingest.ocpp.context import ActionError, Context, Payload
+from ingest.ocpp.context import ActionError, Context, Payload, is_outage
 from protocols.ocpp.frames import Call, ErrorCode
 from protocols.ocpp.schemas import SchemaError, check_request
 
@@ -65,14 +65,12 @@ async def respond(context: Context, call: Call) -> tuple[Payload, str]:
     except ActionError:
         raise
     except Exception as error:
-        # The database or the log is away, or a bug: the charger keeps the message and sends it again.
-        # An outage fails every message there is; only what is none deserves a traceback each time.
-        is_outage = type(error).__module__.partition(".")[0] in {"psycopg", "psycopg_pool", "stream"}
+        # the database or the log is away, or a bug: the charger keeps the message and sends it again
         log.error(
             "ocpp_action_failed",
             charger=context.device.identity,
             action=call.action,
             error=repr(error),
-            exc_info=not is_outage,
+            exc_info=not is_outage(error),
         )
         raise ActionError(ErrorCode.INTERNAL_ERROR, "could not be stored now; send it again") from error

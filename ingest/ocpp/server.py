@@ -5,9 +5,12 @@ Started by `gridwire.py`. Handshakes are judged by `ingest.ocpp.handshake`, each
 """
 
 import asyncio
+import gc
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -22,7 +25,7 @@ from websockets.typing import Subprotocol
 
 from ingest.ocpp.commands import Commands
 from ingest.ocpp.config import GatewayConfig
-from ingest.ocpp.context import Context, Services
+from ingest.ocpp.context import Context, Services, is_outage
 from ingest.ocpp.handshake import VERSION, Admission, RefusedError, choose_subprotocol
 from ingest.ocpp.link import ChargerSocket, Link
 from ingest.ocpp.passwords import FailureLimit, PasswordChecker
@@ -40,20 +43,29 @@ from stream.errors import StreamError
 from stream.log import Publisher
 from stream.metrics import CHARGERS_CONNECTED
 
-__all__ = ["GatewayConfig", "run"]
+__all__ = ["Gateway", "GatewayConfig", "open_gateway", "run"]
 
 log = structlog.get_logger()
 
 SOURCE = "ocpp"
 TAKEN = "gridwire.charger.*.taken"  # a gateway tells the others that it has a charger's newest socket
-CLOSE_S = 5.0
+CLOSE_S = 2.0
+DRAIN_POLL_S = 0.02
 TOUCHES_MAX = 500  # chargers a transaction
+COLLECTOR_THRESHOLDS = (100_000, 50, 50)
 
 
 async def run(
     config: GatewayConfig, *, pool: Pool, bus: Client, stop: asyncio.Event, ready: Callable[[], None]
 ) -> None:
     """Serve chargers until `stop`; then answer what is in hand, within `drain_s`, and close their sockets."""
+    async with open_gateway(config, pool, bus) as gateway:
+        await gateway.run(stop, ready)
+
+
+@asynccontextmanager
+async def open_gateway(config: GatewayConfig, pool: Pool, bus: Client) -> AsyncIterator["Gateway"]:
+    """The parts of a gateway put together; closed with the context."""
     producer_id = f"{SOURCE}-{secrets.token_hex(8)}"
     publisher = Publisher(
         bus.jetstream(), SOURCE, config.partitions, config.limits, config.clock, producer_id
@@ -64,7 +76,7 @@ async def run(
     registry = Registry(pool, config.unknown_devices, config.clock)
     gateway = Gateway(services, Admission(config, registry, passwords, failures))
     try:
-        await gateway.run(stop, ready)
+        yield gateway
     finally:
         passwords.close()
         await publisher.close()
@@ -91,10 +103,9 @@ class Gateway:
         try:
             self.port = server.sockets[0].getsockname()[1]
             log.info("ocpp_listening", host=config.host, port=self.port, gateway=config.name)
-            ready()
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait([stopping, sweeper], return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
+            with _rare_collections():
+                ready()
+                await self._until(stop, sweeper)
         finally:
             sweeper.cancel()
             await asyncio.gather(sweeper, return_exceptions=True)
@@ -102,6 +113,11 @@ class Gateway:
             await _quietly(taken.unsubscribe())
         if not sweeper.cancelled():
             sweeper.result()  # it never ends by itself: this raises what ended it
+
+    async def _until(self, stop: asyncio.Event, sweeper: asyncio.Task[None]) -> None:
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([stopping, sweeper], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
 
     async def _listen(self) -> Server:
         config = self.services.config
@@ -122,6 +138,17 @@ class Gateway:
         )
 
     async def _drain(self, server: Server) -> None:
+        """Answer what is in hand, then close all sockets; chargers dial again and find another gateway."""
+        for link in self.links.values():
+            link.hold(is_held=True)
+        try:
+            async with asyncio.timeout(self.services.config.drain_s):
+                while any(link.is_busy for link in self.links.values()):  # noqa: ASYNC110 - once in a process
+                    await asyncio.sleep(DRAIN_POLL_S)
+        except TimeoutError:
+            log.warning("ocpp_unanswered", connected=len(self.links))
+        for link in self.links.values():
+            link.hold(is_held=False)  # the peer's close frame must be read
         server.close(code=CloseCode.SERVICE_RESTART, reason="the gateway restarts; connect again")
         try:
             async with asyncio.timeout(self.services.config.drain_s):
@@ -139,12 +166,14 @@ class Gateway:
         address = str((socket.remote_address or ("unknown",))[0])
         try:
             if len(self.links) >= self.services.config.connections_max:
-                raise RefusedError(503, "this gateway has as many chargers as it takes")
+                raise RefusedError(
+                    HTTPStatus.SERVICE_UNAVAILABLE, "this gateway has as many chargers as it takes"
+                )
             device = await self.admission.admit(request.path, request.headers, address)
         except RefusedError as error:
             log.info("ocpp_refused", path=request.path[:200], address=address, reason=str(error))
             response = socket.respond(error.status, f"{error}\n")
-            if error.status == 401:
+            if error.status is HTTPStatus.UNAUTHORIZED:
                 response.headers["WWW-Authenticate"] = 'Basic realm="gridwire"'
             return response
         link = Link(self.services, device, address, lambda: secrets.token_hex(16))
@@ -166,8 +195,9 @@ class Gateway:
             if await self._connected(link):
                 await commands.subscribe(self.services.bus)
                 await link.work()
-        except Exception:
-            log.exception("ocpp_link_failed", charger=link.device.identity)
+        except Exception as error:
+            charger = link.device.identity
+            log.error("ocpp_link_failed", charger=charger, error=repr(error), exc_info=not is_outage(error))
             await socket.close(CloseCode.TRY_AGAIN_LATER, "the gateway cannot serve now")
         finally:
             CHARGERS_CONNECTED.dec()
@@ -240,6 +270,9 @@ class Gateway:
 
     def _close(self, link: Link, code: CloseCode, reason: str) -> None:
         """Close it beside what goes on: a half-open socket takes its time. As many as there are sockets."""
+        if link.close_reason:
+            return
+        link.close_reason = reason
         task = asyncio.create_task(link.close(code, reason))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -267,9 +300,10 @@ class Gateway:
             now_us = config.clock()
             for link in list(self.links.values()):
                 self._check_life(link, now_us)
-                await self._refresh(link)
             if now_us - touched_us >= config.touch_s * 1e6:
                 await self._touch(touched_us)
+                for link in list(self.links.values()):
+                    await self._refresh(link)
                 touched_us = now_us
 
     def _check_life(self, link: Link, now_us: int) -> None:
@@ -307,6 +341,24 @@ class Gateway:
                         await charger_heartbeat(connection, device_id, at)
             except Exception as error:
                 log.warning("ocpp_touch_failed", chargers=len(device_ids), error=repr(error))
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Collect garbage cycles rarely: each full collection walks every connection and stops all of them.
+
+    Measured with 100 chargers in a closed loop: 99th percentile 68 ms with Python's own thresholds, 23 ms
+    with these, and a tenth more messages. Handlers make no cycles on the usual path.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 async def _quietly(publishing: Any) -> None:

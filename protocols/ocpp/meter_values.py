@@ -6,6 +6,7 @@ not cost its neighbours: `decoded.rows.samples + len(decoded.refused)` is the nu
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -36,27 +37,16 @@ class MeterValues:
     refused: tuple[Refused, ...]
 
 
-class _Columns:
-    """Columns in the making; one per payload."""
+class _Samples:
+    """The samples of one message, in the making."""
 
-    __slots__ = ("context", "location", "measurand", "phase", "refused", "ts", "value")
+    __slots__ = ("kinds", "refused", "times_us", "values")
 
     def __init__(self) -> None:
-        self.ts: list[int] = []
-        self.measurand: list[int] = []
-        self.phase: list[int] = []
-        self.location: list[int] = []
-        self.context: list[int] = []
-        self.value: list[float] = []
+        self.times_us: list[int] = []
+        self.kinds: list[Kind] = []
+        self.values: list[float] = []
         self.refused: list[Refused] = []
-
-    def add(self, ts_us: int, kind: Kind, value: float) -> None:
-        self.ts.append(ts_us)
-        self.measurand.append(kind.measurand)
-        self.phase.append(kind.phase)
-        self.location.append(kind.location)
-        self.context.append(kind.context)
-        self.value.append(value)
 
     def refuse(self, error: DecodeError, sample: object) -> None:
         self.refused.append(Refused(error, orjson.dumps(sample)))
@@ -84,10 +74,11 @@ def decode_sampled(
         meter_values = [meter_values]
     if not isinstance(meter_values, list):
         raise DecodeError("structure", field, "is not a list of meter values")
-    columns = _Columns()
+    samples = _Samples()
     for meter_value in meter_values:
-        _decode_one(meter_value, columns)
-    return MeterValues(_rows(columns, connector_id, _transaction(transaction_id)), tuple(columns.refused))
+        _decode_one(meter_value, samples)
+    rows = _rows(samples, connector_id, _transaction(transaction_id))
+    return MeterValues(rows, tuple(samples.refused))
 
 
 def _transaction(value: object) -> int | None:
@@ -95,39 +86,42 @@ def _transaction(value: object) -> int | None:
     return value if type(value) is int and 0 < value < _TRANSACTION_ID_LIMIT else None
 
 
-def _rows(columns: _Columns, connector_id: int, transaction_id: int | None) -> Rows:
-    count = len(columns.ts)
-    by_name: dict[str, Sequence[object]] = {
-        "ts": columns.ts,
+def _rows(samples: _Samples, connector_id: int, transaction_id: int | None) -> Rows:
+    count, kinds = len(samples.values), samples.kinds
+    columns: dict[str, Sequence[object]] = {
+        "ts": samples.times_us,
         "connector_id": [connector_id] * count,
-        "measurand": columns.measurand,
-        "phase": columns.phase,
-        "location": columns.location,
-        "context": columns.context,
+        "measurand": [kind.measurand for kind in kinds],
+        "phase": [kind.phase for kind in kinds],
+        "location": [kind.location for kind in kinds],
+        "context": [kind.context for kind in kinds],
         "transaction_id": [transaction_id] * count,
-        "value": columns.value,
+        "value": samples.values,
     }
-    return Rows(TABLE, by_name, count, count)
+    return Rows(TABLE, columns, count, count)
 
 
-def _decode_one(meter_value: object, columns: _Columns) -> None:
+def _decode_one(meter_value: object, samples: _Samples) -> None:
     if not isinstance(meter_value, dict):
-        columns.refuse(DecodeError("structure", "meterValue", "is not an object"), meter_value)
+        samples.refuse(DecodeError("structure", "meterValue", "is not an object"), meter_value)
         return
     try:
         ts_us = parse_timestamp(meter_value.get("timestamp"))
     except DecodeError as error:
-        for sample in _samples(meter_value):
-            columns.refuse(error, sample)
+        for sample in _sampled(meter_value):
+            samples.refuse(error, sample)
         return
-    for sample in _samples(meter_value):
+    for sample in _sampled(meter_value):
         try:
-            columns.add(ts_us, *_decode_sample(sample))
+            kind = _kind(sample)
+            samples.values.append(_value(sample, kind))
+            samples.kinds.append(kind)
         except DecodeError as error:
-            columns.refuse(error, sample)
+            samples.refuse(error, sample)
+    samples.times_us += [ts_us] * (len(samples.values) - len(samples.times_us))
 
 
-def _samples(meter_value: Mapping[str, object]) -> Iterator[object]:
+def _sampled(meter_value: Mapping[str, object]) -> Iterator[object]:
     sampled = meter_value.get("sampledValue")
     return iter(sampled if isinstance(sampled, list) else () if sampled is None else (sampled,))
 
@@ -135,25 +129,28 @@ def _samples(meter_value: Mapping[str, object]) -> Iterator[object]:
 _kinds: dict[tuple[object, ...], Kind] = {}
 
 
-def _decode_sample(sample: object) -> tuple[Kind, float]:
+def _kind(sample: Any) -> Kind:
+    """What the sample is; `sample` may be anything."""
     if not isinstance(sample, dict):
         raise DecodeError("structure", "sampledValue", "is not an object")
-    if sample.get("format", "Raw") != "Raw":
-        raise DecodeError("signed_data", "format", "signed data is not a number")
     get = sample.get
+    if get("format", "Raw") != "Raw":
+        raise DecodeError("signed_data", "format", "signed data is not a number")
     words = (get("measurand"), get("unit"), get("phase"), get("location"), get("context"))
     try:
         kind = _kinds.get(words)
     except TypeError:  # a list or an object where a word should be
         kind = None
-    if kind is None:
-        kind = _new_kind(words)
-    value = get("value")
+    return _new_kind(words) if kind is None else kind
+
+
+def _value(sample: Any, kind: Kind) -> float:
+    value = sample.get("value")
+    if isinstance(value, str):
+        return to_si(value, kind.scale)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = repr(value)  # against the schema, but plain
-    if not isinstance(value, str):
-        raise DecodeError("value", "value", f"is {type(value).__name__}, not a text")
-    return kind, to_si(value, kind.scale)
+        return to_si(repr(value), kind.scale)  # against the schema, but plain
+    raise DecodeError("value", "value", f"is {type(value).__name__}, not a text")
 
 
 def _new_kind(words: tuple[object, ...]) -> Kind:

@@ -86,7 +86,8 @@ def test_topics_survive_building_and_parsing(serial: str, channel: Channel) -> N
     [
         "", "gridwire/batteries//telemetry", "gridwire/batteries/a b/telemetry", "gridwire/batteries/a/other",
         "gridwire/batteries/a/telemetry/", "gridwire/batteries/a/telemetry\n",
-        "gridwire/batteries/é/telemetry", f"gridwire/batteries/{'a' * 65}/telemetry", "gridwire/batteries/+/telemetry",
+        "gridwire/batteries/é/telemetry",
+        f"gridwire/batteries/{'a' * 65}/telemetry", "gridwire/batteries/+/telemetry",
         "x/gridwire/batteries/a/answer",
     ],
 )  # fmt: skip
