@@ -68,7 +68,7 @@ WHERE id = %(id)s AND system = %(system)s AND token_version = %(token_version)s
 """
 )
 
-_SET_PASSWORD = """
+_SET_HASH = """
 UPDATE users SET password_hash = %(password_hash)s, updated_at = now() WHERE id = %(id)s RETURNING id
 """
 
@@ -141,4 +141,4 @@ async def find_signed_in(
 async def set_password(connection: Connection, user_id: int, password_hash: str) -> bool:
     """Set the argon2 hash of the password; False for an unknown user."""
     parameters = {"id": user_id, "password_hash": password_hash}
-    return await fetch_value(connection, _SET_PASSWORD, parameters) is not None
+    return await fetch_value(connection, _SET_HASH, parameters) is not None

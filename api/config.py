@@ -1,0 +1,46 @@
+"""What the API can be told; `gridwire.py` fills it from the settings, tests by hand."""
+
+from dataclasses import dataclass, field
+
+from api.otp import LogSender, OtpSender
+
+SECRET_BYTES_MIN = 32  # of an HMAC-SHA256 key (RFC 7518 section 3.2)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiConfig:
+    """Lives, limits and timeouts; money in minor units of INR.
+
+    Rate limits count in this process's memory: with N processes behind a balancer a client has up to N
+    times as many requests. `trusted_proxies` (comma-separated addresses, or *) may say who the client is by
+    X-Forwarded-For; by default nobody may, so a client behind a proxy shares the proxy's limit.
+    """
+
+    secret_key: str = field(repr=False)
+    host: str = "127.0.0.1"
+    port: int = 5000
+    trusted_proxies: str = ""
+    evcms_requests_per_15_minutes: int = 100
+    ienerzy_auth_per_minute: int = 5
+    ienerzy_requests_per_minute: int = 100
+    wallet_minimum_minor: int = 10_000
+    wallet_maximum_minor: int = 1_000_000_000
+    evcms_access_s: int = 3_600
+    evcms_refresh_s: int = 7 * 86_400
+    ienerzy_access_s: int = 86_400
+    otp_life_s: int = 300
+    otp_tries: int = 5
+    otp_sender: OtpSender = field(default_factory=LogSender)
+    phone_region: str = "IN"
+    charger_answer_s: float = 30.0
+    session_start_s: float = 45.0
+    session_stop_s: float = 45.0
+    battery_answer_s: float = 5.0
+    body_bytes_max: int = 1_048_576
+
+    def __post_init__(self) -> None:
+        if len(self.secret_key.encode()) < SECRET_BYTES_MIN:
+            raise ValueError(
+                f"the secret key has {len(self.secret_key.encode())} bytes, {SECRET_BYTES_MIN} are needed:"
+                " set GRIDWIRE_SECRET_KEY, for example to the output of `openssl rand -hex 32`"
+            )
