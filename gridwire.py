@@ -71,6 +71,7 @@ app.add_typer(devices_app, name="devices")
 DEALER_PHONE = "+919800000001"
 DEMO_DRIVERS_MAX = 200
 LIST_LIMIT = 1000
+CONNECT_TIMEOUT_S = 15.0
 
 
 class Role(StrEnum):
@@ -172,8 +173,11 @@ async def _serve(settings: Settings, roles: Sequence[Role]) -> None:
     if settings.metrics_port:
         prometheus_client.start_http_server(settings.metrics_port, settings.listen_host)
     async with _servers(settings, "-".join(roles)) as (pool, bus):
-        async with pool.connection() as connection:
-            log.info("database", abilities=(await find_abilities(connection)).value)
+        try:
+            async with pool.connection() as connection:
+                log.info("database", abilities=(await find_abilities(connection)).value)
+        except PoolTimeout as error:
+            raise _away(error) from error
         await ensure_log(bus.jetstream(), LogConfig(bytes_max=settings.log_bytes_max))
         async with asyncio.TaskGroup() as group:
             for role in roles:
@@ -194,7 +198,10 @@ async def _servers(settings: Settings, name: str) -> AsyncIterator[tuple[Pool, B
     url = _needed(settings.database_url, "GRIDWIRE_DATABASE_URL")
     bus_url = _needed(settings.nats_url, "GRIDWIRE_NATS_URL")
     async with open_pool(url, size_max=settings.database_pool_max, name=name) as pool:
-        bus = await connect_bus(bus_url, name)
+        try:
+            bus = await asyncio.wait_for(connect_bus(bus_url, name), CONNECT_TIMEOUT_S)
+        except (TimeoutError, OSError) as error:
+            raise SetupError("The bus does not answer.", "Check GRIDWIRE_NATS_URL.") from error
         try:
             yield pool, bus
         finally:
@@ -518,6 +525,8 @@ def _log_json(level: str) -> None:
 
 def main() -> None:
     """Run the command line; what an operator can mend ends without a traceback."""
+    # the pool says of each attempt that it failed; what matters is said once, by who needed it
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     try:
         app()
     except SetupError as error:

@@ -21,6 +21,10 @@ _STATUS: dict[Policy, str] = {"register": "active", "quarantine": "quarantined"}
 _MINUTE_US = 60_000_000
 
 
+class RegistryBusyError(Exception):
+    """Too many unknown devices at once: the caller holds this one back and asks again."""
+
+
 class Registry:
     """Resolves identities. `policy` says what becomes of unknown ones; `clock` returns microseconds.
 
@@ -52,7 +56,8 @@ class Registry:
     async def resolve(self, kind: str, identity: str) -> Device | None:
         """Return the device that goes by this identity, without regard to case; None: not welcome.
 
-        Raises what the database raises when it is away and the answer is not remembered.
+        Raises what the database raises when it is away and the answer is not remembered, and
+        `RegistryBusyError` when too many unknown devices came: nothing is known of this one yet.
         """
         key = (kind, identity.lower())
         found = self._known.get(key)
@@ -82,18 +87,18 @@ class Registry:
     async def _ask(self, kind: str, identity: str) -> Device | None:
         async with self._pool.connection() as connection:
             device = await find_device(connection, kind, identity)
-            if device is not None or self._policy == "reject" or not self._may_register(kind, identity):
+            if device is not None or self._policy == "reject":
                 return device
+            self._count_registration(kind, identity)
             status = _STATUS[self._policy]
             device = await register_device(connection, kind, identity, status=status)
         log.info("device_registered", kind=kind, identity=identity, device_id=device.id, status=status)
         return device
 
-    def _may_register(self, kind: str, identity: str) -> bool:
+    def _count_registration(self, kind: str, identity: str) -> None:
+        """A flood of made-up identities must not fill the registry; a real device asks again later."""
         minute = self._clock() // _MINUTE_US
         count = self._registered[1] if self._registered[0] == minute else 0
         if count >= self._registrations_max:
-            log.warning("device_not_registered", kind=kind, identity=identity, reason="too many this minute")
-            return False
+            raise RegistryBusyError(f"{kind} {identity}: {count} devices were registered this minute already")
         self._registered = (minute, count + 1)
-        return True

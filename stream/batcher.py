@@ -4,6 +4,7 @@ Used by `stream.log.Publisher`. Pure: no clock, no I/O. What a group cannot hold
 (`DecodeError`), so that one device's nonsense never spoils the batch it would have shared.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from storage.columns import Batch, ColumnData
 from storage.hypertables import SERIES, Column, Hypertable, Type
 from stream.frames import REASON
 
+# \u0000 behind an even number of backslashes; behind an odd one it is only text
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 YEAR_1_US = -62_135_596_800_000_000
 YEAR_9999_US = 253_402_300_799_999_999  # the last microsecond that Python's calendar can show
 ROW_BYTES_MAX = 256 << 10  # of one row; a frame holds at least one
@@ -136,7 +139,7 @@ def _check_text(column: Column, values: Sequence[Any]) -> int:
 
 
 def _check_json(column: Column, text: str) -> None:
-    if "\\u0000" in text:
+    if _ESCAPED_NUL.search(text):
         raise DecodeError("nul_character", column.name, "jsonb cannot hold the character NUL")
     try:
         msgspec.json.decode(text)

@@ -31,6 +31,8 @@ from stream.settlement import LiveEvent
 log = structlog.get_logger()
 
 ERROR_CHARACTERS_MAX = 1_000
+DONE_KEPT = timedelta(days=7)  # tasks stay that long for whoever asks what happened
+PURGE_MAX = 100_000  # in one transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,14 @@ async def _maintain(pool: Pool, config: JobsConfig) -> None:
     log.info("partitions_maintained", made=sum(done.made.values()), dropped=sum(done.dropped.values()))
 
 
+async def _purge(pool: Pool, config: JobsConfig) -> None:
+    """Forget tasks that were done long ago."""
+    before = to_datetime(config.clock()) - DONE_KEPT
+    async with pool.connection() as connection:
+        purged = await outbox.purge(connection, before, PURGE_MAX)
+    log.info("outbox_purged", tasks=purged)
+
+
 async def run(
     config: JobsConfig, *, pool: Pool, bus: Client, stop: asyncio.Event, ready: Callable[[], None]
 ) -> None:
@@ -84,6 +94,7 @@ async def run(
         for _ in range(config.workers):
             group.create_task(_work(config, pool, bus, stop))
         group.create_task(_repeat(_maintain, config.maintain_interval_s, config, pool, stop))
+        group.create_task(_repeat(_purge, config.maintain_interval_s, config, pool, stop))
         ready()
 
 

@@ -39,6 +39,10 @@ _POSTPONE = """
 UPDATE outbox SET attempts = attempts + 1, due_at = %(due_at)s, last_error = %(error)s WHERE id = %(id)s
 """
 
+_PURGE = """
+DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE done_at < %(before)s ORDER BY id LIMIT %(limit)s)
+"""
+
 _PENDING = "SELECT count(*) FROM outbox WHERE done_at IS NULL"
 
 
@@ -65,3 +69,8 @@ async def postpone(connection: Connection, task_id: int, due_at: datetime, error
 async def pending_count(connection: Connection) -> int:
     """Return how many tasks are not done, due or not."""
     return int(await fetch_value(connection, _PENDING, {}))
+
+
+async def purge(connection: Connection, before: datetime, limit: int) -> int:
+    """Delete up to `limit` tasks that were done before then; returns how many."""
+    return (await connection.execute(_PURGE, {"before": before, "limit": limit})).rowcount

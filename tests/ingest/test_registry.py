@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from ingest.registry import Policy, Registry
+from ingest.registry import Policy, Registry, RegistryBusyError
 from storage.database import Pool
 from storage.queries.devices import list_devices, register_device, set_device_status
 
@@ -68,8 +68,11 @@ async def test_many_who_ask_at_once_get_one_device(pool: Pool) -> None:
 async def test_registrations_a_minute_are_bounded(pool: Pool) -> None:
     clock = Clock()
     registry = Registry(pool, "quarantine", clock, registrations_per_minute=3)
-    found = [await registry.resolve("charger", f"CP{number}") for number in range(5)]
-    assert [device is None for device in found] == [False] * 3 + [True] * 2
+    for number in range(3):
+        assert await registry.resolve("charger", f"CP{number}") is not None
+    with pytest.raises(RegistryBusyError, match="CP4"):
+        await registry.resolve("charger", "CP4")
+    assert await registry.resolve("charger", "CP0") is not None
     clock.us += 60_000_000
     assert await registry.resolve("charger", "CP4") is not None
 

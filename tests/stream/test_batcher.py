@@ -131,6 +131,7 @@ def test_columns_are_as_the_rows_were() -> None:
         (event(kind=b"a\0"), "nul_character", "kind"),
         (event(detail=b"{"), "not_json", "detail"),
         (event(detail=b'"\\u0000"'), "nul_character", "detail"),
+        (event(detail=b'"\\\\\\u0000"'), "nul_character", "detail"),
         (event(detail=b"[" * 100_000), "not_json", "detail"),
         (event(kind="text"), "wrong_type", "kind"),  # type: ignore[arg-type]
     ],
@@ -139,6 +140,10 @@ def test_what_a_column_cannot_hold_is_refused(rows: Rows, reason: str, field: st
     with pytest.raises(DecodeError) as refused:
         check_rows(rows)
     assert (refused.value.reason, refused.value.field) == (reason, field)
+
+
+def test_a_backslash_before_u0000_is_only_text() -> None:
+    assert check_rows(event(detail=b'"\\\\u0000"')).rows.count == 1
 
 
 @pytest.mark.parametrize("device_id", [2**31, -(2**31) - 1])

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from nats.aio.client import Client
 
-from protocols.timestamps import from_datetime
+from protocols.timestamps import from_datetime, to_datetime
 from storage import ledger
 from storage.database import Pool
 from storage.queries import cdrs, devices, outbox, sessions, stations
@@ -396,6 +396,18 @@ async def test_partitions_are_maintained_at_start(pool: Pool, bus: Client, confi
     await asyncio.wait_for(is_ready.wait(), 5)
     stop.set()
     await asyncio.wait_for(run, 10)
+
+
+async def test_tasks_done_long_ago_are_forgotten(pool: Pool, bus: Client, config: JobsConfig) -> None:
+    now = to_datetime(config.clock())
+    async with pool.connection() as connection:
+        ids = [await outbox.enqueue(connection, "settle_debts", {"user_id": 1}) for _ in range(3)]
+        old, recent, due = ids
+        await outbox.finish(connection, old, now - timedelta(days=8))
+        await outbox.finish(connection, recent, now - timedelta(days=6))
+        assert await outbox.purge(connection, now - timedelta(days=7), 10) == 1
+        left = await (await connection.execute("SELECT id FROM outbox ORDER BY id")).fetchall()
+    assert left == [(recent,), (due,)]
 
 
 def test_waits_double_up_to_the_cap(config: JobsConfig) -> None:

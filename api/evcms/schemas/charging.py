@@ -30,7 +30,7 @@ class ConnectorOut(Camel):
     type: str
     power: float
     status: Literal["Available", "Charging", "Faulted", "Unavailable"]
-    current_session: str | None = None
+    current_session: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
 
 
 class ChargerOut(Camel):
