@@ -123,7 +123,7 @@ async def _api(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: Ca
         wallet_minimum_minor=s.wallet_minimum * 100,
         wallet_maximum_minor=s.wallet_maximum * 100,
     )
-    await run_api(config, pool=pool, bus=bus, stop=stop, ready=ready, clock=clock)
+    await run_api(config, pool=pool, bus=bus, stop=stop, ready=ready)
 
 
 async def _mqtt(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: Callable[[], None]) -> None:

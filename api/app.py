@@ -1,111 +1,132 @@
-"""The HTTP application: families, middleware, documentation; and the role that serves it."""
+"""The API role: one application of all families, and the server that runs it; started by `gridwire.py`."""
 
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import Callable, Iterator
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
 from nats.aio.client import Client
 
 from api import errors
 from api.config import ApiConfig
 from api.context import Context
-from api.evcms import routes as evcms
-from api.ienerzy import routes as ienerzy
+from api.evcms.router import router as evcms
+from api.ienerzy.router import router as ienerzy
 from api.limits import RateLimiter, RateLimitMiddleware
 from api.middleware import BodyLimitMiddleware, GuardMiddleware, SlashMiddleware
-from api.operations import routes as operations
+from api.operations import docs, health, metrics
 from storage.database import Pool
 
-__all__ = ["PUBLIC", "ApiConfig", "create_app", "run"]
+__all__ = ["ApiConfig", "ListenError", "create_app", "run"]
 
-STOP_TIMEOUT_S = 10
+log = structlog.get_logger()
 
-# Endpoints that anybody may call. A test fails for any other that declares no caller.
-PUBLIC = frozenset(
-    {
-        ("post", "/api/v1/auth/register"),
-        ("post", "/api/v1/auth/login"),
-        ("post", "/api/v1/auth/refresh-token"),
-        ("post", "/api/auth/login"),
-        ("post", "/api/auth/verify-otp"),
-        ("get", "/healthz"),
-        ("get", "/readyz"),
-        ("get", "/metrics"),
-    }
-)
+BACKLOG_MAX = 2048
+SHUTDOWN_S_MAX = 10
+DESCRIPTION = """Chargers, batteries and what people make of them, in one document for all API families.
+
+**EV-CMS** is `/api/v1`, **Ienerzy** the rest of `/api`. Each has its own tokens, envelopes, errors and rate
+limits. Limits are counted by the process that answers. No payment gateway is configured: a wallet top-up
+completes at once. One-time passwords go out by the configured sender; the default writes them to the log.
+"""
 
 
-def create_app(config: ApiConfig, pool: Pool, bus: Client, clock: Callable[[], int]) -> FastAPI:
-    """Build the application; `clock` returns microseconds since 1970 UTC."""
+class ListenError(Exception):
+    """The address to listen on cannot be had; the message names the setting to change."""
+
+
+def wall_clock() -> int:
+    """Microseconds since 1970 UTC."""
+    return time.time_ns() // 1_000
+
+
+def create_app(config: ApiConfig, pool: Pool, bus: Client, clock: Callable[[], int] = wall_clock) -> FastAPI:
+    """Build the application; `clock` returns microseconds since 1970 UTC. Rate limits keep their own time."""
+    app = FastAPI(
+        title="Gridwire",
+        version="0.1.0",
+        description=DESCRIPTION,
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # conflict C01: a slash at the end may be another family's path
+    )
     limiter = RateLimiter(config)
-    # a slash too many or too few is another family's path, never a redirect (conflict C01)
-    app = FastAPI(title="Gridwire", version="0.1.0", docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.context = Context(config, pool, bus, clock, limiter)
     errors.install(app)
-    for router in (operations.router, evcms.router, ienerzy.router):
-        app.include_router(router)
-    app.mount(operations.ASSETS, StaticFiles(packages=[("fastapi_offline", "static")]))
-    # the last added stands outermost
+    # The last one added is the outermost.
     app.add_middleware(SlashMiddleware)
     app.add_middleware(BodyLimitMiddleware, bytes_max=config.body_bytes_max)
     app.add_middleware(GuardMiddleware)
     app.add_middleware(RateLimitMiddleware, limiter=limiter)
+    for router in (evcms, ienerzy, health.router, metrics.router):
+        app.include_router(router)
+    docs.install(app)
     return app
 
 
-async def run(
-    config: ApiConfig,
-    *,
-    pool: Pool,
-    bus: Client,
-    stop: asyncio.Event,
-    ready: Callable[[], None],
-    clock: Callable[[], int],
-) -> None:
-    """Serve until `stop`; requests under way are finished, within `STOP_TIMEOUT_S`."""
-    server = _Server(
-        uvicorn.Config(
-            create_app(config, pool, bus, clock),
-            host=config.host,
-            port=config.port,
-            log_config=None,
-            access_log=False,
-            proxy_headers=bool(config.trusted_proxies),
-            forwarded_allow_ips=config.trusted_proxies,
-            timeout_graceful_shutdown=STOP_TIMEOUT_S,
-            lifespan="off",
-        )
-    )
-    serving = asyncio.create_task(server.serve())
-    stopping = asyncio.create_task(stop.wait())
-    await server.is_up.wait()
-    if server.started:
-        ready()
-    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
-    stopping.cancel()
-    await serving
-
-
 class _Server(uvicorn.Server):
-    """Leaves signals to the role's own process, and says when it is up, or will not be."""
+    """Uvicorn without its signal handlers (the composition root has those), and saying when it listens."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self.is_up = asyncio.Event()
+        self._ready = ready
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Not here: several roles of a process stop in order."""
+        """Leave signals alone."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Bind, then say so."""
-        try:
-            await super().startup(sockets)
-        finally:
-            self.is_up.set()
+        """Start, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+async def run(
+    config: ApiConfig, *, pool: Pool, bus: Client, stop: asyncio.Event, ready: Callable[[], None]
+) -> None:
+    """Serve until `stop`; requests under way get `SHUTDOWN_S_MAX` seconds. Raises `ListenError`."""
+    listener = _listen(config.host, config.port)
+    options = uvicorn.Config(
+        create_app(config, pool, bus),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        proxy_headers=bool(config.trusted_proxies),
+        forwarded_allow_ips=config.trusted_proxies or None,
+        timeout_graceful_shutdown=SHUTDOWN_S_MAX,
+    )
+    server = _Server(options, ready)
+    try:
+        serving = asyncio.create_task(server.serve([listener]))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        server.should_exit = True
+        await serving
+    finally:
+        listener.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG_MAX)
+    except OSError as error:
+        listener.close()
+        raise ListenError(
+            f"the API cannot listen on {host}:{port} ({error.strerror}):"
+            " set GRIDWIRE_HTTP_PORT or GRIDWIRE_LISTEN_HOST"
+        ) from error
+    listener.setblocking(False)
+    return listener

@@ -29,7 +29,7 @@ class FieldError:
 
 
 @dataclass(slots=True)
-class Problem(Exception):  # noqa: N818 - RFC 9457's word
+class Problem(Exception):  # noqa: N818 (what RFC 9457 calls it; no fault of ours)
     """Why a request is refused. `code` is a stable word for programs, where a family has one.
 
     Not frozen: Python writes the traceback into an exception as it passes.

@@ -1,4 +1,4 @@
-"""Access tokens: JWT, HS256, one audience a family, so that no family takes another's."""
+"""Access tokens: JWT, HS256, one audience a family, so that no family takes another's; used by callers."""
 
 from dataclasses import dataclass
 from typing import Any

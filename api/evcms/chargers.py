@@ -1,247 +1,90 @@
-"""Chargers: list, sums, detail, what they do now, and commands that go to them as OCPP calls."""
+"""EV-CMS chargers: /api/v1/chargers (EV-029 to EV-032, EV-038)."""
 
-from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Query
 
-from api.callers import Caller
-from api.context import Context, Ctx, Db
-from api.errors import Problem, forbidden, not_found
-from api.evcms.callers import AnyUser, Operator
-from api.evcms.schemas.charging import (
-    ChargerAnswer,
-    ChargerData,
-    ChargerLiveAnswer,
-    ChargerLiveData,
+from api.context import Ctx, Db
+from api.evcms.callers import AnyUser, BrandOrAdmin, charger_scope
+from api.evcms.charger_access import charger_of
+from api.evcms.commands import send
+from api.evcms.envelope import Answer, Id, Paging
+from api.evcms.schemas.chargers import (
+    ChargerLive,
     ChargerOut,
-    ChargersAnswer,
-    ChargerStatsAnswer,
-    ChargerStatsData,
+    ChargerPage,
+    ChargerStats,
     ChargerStatus,
-    Command,
-    CommandAnswer,
-    CommandData,
-    CommandResult,
-    ConnectorOut,
+    CommandIn,
+    NamedCharger,
+    NamedResult,
 )
-from api.evcms.schemas.common import Paging
-from api.fields import parse_id
-from protocols.vocabulary import MEASURAND_CODES
-from storage.database import Connection
-from storage.queries import charger_views
-from storage.queries.charger_views import ChargerView, ConnectorView, Scope
-from storage.queries.samples import ChargerValue, latest_charger_values
-from stream.bus import CallOutcome, ChargerOfflineError, call_charger
+from api.fields import OptionalText, parse_id
+from storage.queries import charger_views, samples
 
-router = APIRouter(prefix="/api/v1/chargers", tags=["EV-CMS: chargers"])
+router = APIRouter(prefix="/chargers")
 
-ChargerId = Annotated[str, Path(max_length=200)]
-Filter = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")]
-LIVE_FOR = timedelta(minutes=5)  # an older value says nothing about now
+LIVE_WINDOW = timedelta(minutes=15)
+NOWHERE = 0  # no station has this id
+Station = Annotated[str | None, Query(description="a station's id; one that does not exist matches nothing")]
 
-# OCPP 1.6 ChargePointStatus in the family's words; "Charging" is any vehicle at the connector (conflict C57)
-PrintedStatus = Literal["Available", "Charging", "Faulted", "Unavailable"]
-PRINTED: Mapping[str, PrintedStatus] = {
-    "Available": "Available",
-    "Preparing": "Charging",
-    "Charging": "Charging",
-    "SuspendedEV": "Charging",
-    "SuspendedEVSE": "Charging",
-    "Finishing": "Charging",
-    "Reserved": "Unavailable",
-    "Unavailable": "Unavailable",
-    "Faulted": "Faulted",
-}
+
+def _station_id(station: str | None) -> int | None:
+    return None if station is None else parse_id(station) or NOWHERE
 
 
 @router.get("")
-async def charger_list(
+async def chargers(
     caller: AnyUser,
     db: Db,
-    paging: Annotated[Paging, Query()],
-    station: Filter = None,
-    station_id: Annotated[str | None, Query(alias="stationId", max_length=200)] = None,
-    status: Annotated[ChargerStatus | None, Query()] = None,
-    manufacturer: Filter = None,
-) -> ChargersAnswer:
-    """A page of chargers: a brand sees its own (EV-029)."""
-    wanted, nowhere = _station(station or station_id)
-    views, total = await charger_views.list_views(
-        db, scope_of(caller), station_id=wanted, status=status, manufacturer=manufacturer,
-        limit=0 if nowhere else paging.size, offset=paging.offset,
-    )  # fmt: skip
-    rows = await _shown(db, views)
-    page = paging.of(0 if nowhere else total)
-    return ChargersAnswer(success=True, data=rows, chargers=rows, pagination=page)
+    paging: Annotated[Paging, Depends()],
+    station: Station = None,
+    status: ChargerStatus | None = None,
+    manufacturer: OptionalText | None = None,
+) -> ChargerPage:
+    """List chargers: a brand its own; users those in use; an admin all, archived ones left out."""
+    found, total = await charger_views.list_views(
+        db,
+        charger_scope(caller),
+        station_id=_station_id(station),
+        status=status,
+        manufacturer=manufacturer or None,
+        limit=paging.limit,
+        offset=paging.offset,
+    )
+    connectors = await charger_views.list_connector_views(db, [view.device_id for view in found])
+    rows = [ChargerOut.of(view, connectors) for view in found]
+    return ChargerPage(success=True, data=rows, chargers=rows, pagination=paging.of(total))
 
 
 @router.get("/stats")
-async def charger_stats(caller: AnyUser, db: Db, station: Filter = None) -> ChargerStatsAnswer:
-    """Sums over the chargers that the caller sees (EV-030)."""
-    wanted, nowhere = _station(station)
-    totals = await charger_views.charger_totals(db, scope_of(caller), -1 if nowhere else wanted)
-    share = 100 * totals.occupied / totals.connectors if totals.connectors else 0.0
-    return ChargerStatsAnswer(
-        success=True,
-        data=ChargerStatsData(
-            total_chargers=totals.total,
-            online=totals.online,
-            offline=totals.offline,
-            faulted=totals.faulted,
-            utilization=round(share, 1),
-        ),
-    )
+async def stats(caller: AnyUser, db: Db, station: Station = None) -> Answer[ChargerStats]:
+    """Count the chargers that the caller sees, by status; those in maintenance are in the total only."""
+    totals = await charger_views.charger_totals(db, charger_scope(caller), _station_id(station))
+    return Answer.of(ChargerStats.of(totals))
 
 
-@router.get("/{charger_id}")
-async def charger_detail(charger_id: ChargerId, caller: AnyUser, db: Db) -> ChargerAnswer:
-    """One charger (EV-031)."""
-    view = await reachable(db, charger_id, caller)
-    charger = (await _shown(db, [view]))[0]
-    return ChargerAnswer(success=True, data=ChargerData(**dict(charger), charger=charger))
+@router.get("/{id}")
+async def charger(charger_id: Id, caller: AnyUser, db: Db) -> Answer[NamedCharger]:
+    """Show a charger."""
+    view = await charger_of(db, caller, charger_id)
+    connectors = await charger_views.list_connector_views(db, [view.device_id])
+    return Answer.of(NamedCharger.around(ChargerOut.of(view, connectors)))
 
 
-@router.get("/{charger_id}/status")
-async def charger_status(charger_id: ChargerId, caller: AnyUser, context: Ctx, db: Db) -> ChargerLiveAnswer:
-    """What the charger does now (EV-032)."""
-    view = await reachable(db, charger_id, caller)
-    values = await latest_charger_values(db, view.device_id, context.now() - LIVE_FOR)
-    return ChargerLiveAnswer(
-        success=True,
-        data=ChargerLiveData(
-            status=view.status,
-            current_power=power_kw(values),
-            temperature=_latest(values, "Temperature"),
-            last_heartbeat=view.last_heartbeat_at,
-        ),
-    )
+@router.get("/{id}/status")
+async def status(charger_id: Id, caller: AnyUser, context: Ctx, db: Db) -> Answer[ChargerLive]:
+    """Show what a charger is doing now, by its latest meter values."""
+    view = await charger_of(db, caller, charger_id)
+    connectors = await charger_views.list_connector_views(db, [view.device_id])
+    values = await samples.latest_charger_values(db, view.device_id, context.now() - LIVE_WINDOW)
+    return Answer.of(ChargerLive.of(view, connectors, values))
 
 
-@router.post("/{charger_id}/command")
-async def charger_command(
-    charger_id: ChargerId, body: Command, caller: Operator, context: Ctx
-) -> CommandAnswer:
-    """Send a command and return the charger's answer (EV-038); beyond the contract, all of OCPP's core."""
-    async with context.pool.connection() as connection:
-        view = await reachable(connection, charger_id, caller)
-    action, payload = _call_for(body)
-    answer = await call(context, view, action, payload)
-    status = answer.get("status")
-    result = CommandResult(
-        command=body.command, status=status if isinstance(status, str) else None, answer=answer
-    )
-    return CommandAnswer(success=True, data=CommandData(**dict(result), result=result))
-
-
-def scope_of(caller: Caller) -> Scope:
-    """Return which chargers the caller sees: a brand its own, everybody else all that are in use."""
-    return Scope(caller.id if caller.role == "brand" else None, ("active",))
-
-
-async def reachable(connection: Connection, text: str, caller: Caller) -> ChargerView:
-    """Return the charger by `id` or OCPP identity; 404 where there is none, 403 for another brand's."""
-    number = parse_id(text)
-    view = None if number is None else await charger_views.get_view(connection, number)
-    if view is None and "\0" not in text:
-        view = await charger_views.find_view(connection, text)
-    if view is None:
-        raise not_found("Charger", f"No charger has the id {text}")
-    if caller.role == "brand" and view.owner_id != caller.id:
-        raise forbidden("This charger belongs to another brand")
-    return view
-
-
-async def call(
-    context: Context, charger: ChargerView, action: str, payload: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Call a charger and return its answer; a `Problem` says why there is none."""
-    try:
-        outcome = await call_charger(
-            context.bus, charger.device_id, action, payload, context.config.charger_answer_s
-        )
-    except ChargerOfflineError as error:
-        raise Problem(
-            400,
-            f"Charger {charger.identity} is offline",
-            "It holds no connection now: try again when it is back",
-        ) from error
-    return _answer_of(context, charger, action, outcome)
-
-
-def _answer_of(context: Context, charger: ChargerView, action: str, outcome: CallOutcome) -> dict[str, Any]:
-    if outcome.outcome == "timeout":
-        raise Problem(
-            400,
-            f"Charger {charger.identity} did not answer",
-            f"No answer to {action} within {context.config.charger_answer_s:.0f} s: it may be half connected",
-        )
-    if outcome.outcome == "error":
-        details = f"{outcome.code}: {outcome.description}".removesuffix(": ")
-        raise Problem(400, f"Charger {charger.identity} refused {action}", details)
-    return outcome.payload
-
-
-def _call_for(body: Command) -> tuple[str, dict[str, Any]]:
-    """Translate a command to OCPP 1.6 (5.14 Reset, 5.18 UnlockConnector; the others are OCPP's own)."""
-    connector = {} if body.connector_id is None else {"connectorId": body.connector_id}
-    if body.command == "Reset":
-        return "Reset", {"type": "Soft", **body.params}
-    if body.command == "Unlock":
-        return "UnlockConnector", {"connectorId": 1, **connector, **body.params}
-    return body.command, {**connector, **body.params}
-
-
-def _station(text: str | None) -> tuple[int | None, bool]:
-    """Return the station's id, and whether `text` names one that cannot be."""
-    number = None if text is None else parse_id(text)
-    return number, text is not None and number is None
-
-
-async def _shown(db: Connection, views: Sequence[ChargerView]) -> list[ChargerOut]:
-    connectors = await charger_views.list_connector_views(db, [view.device_id for view in views])
-    return [
-        _charger(view, [each for each in connectors if each.device_id == view.device_id]) for view in views
-    ]
-
-
-def _charger(view: ChargerView, connectors: Sequence[ConnectorView]) -> ChargerOut:
-    return ChargerOut(
-        id=str(view.device_id),
-        charger_id=view.identity,
-        charger_name=view.name or view.identity,
-        station_id="" if view.station_id is None else str(view.station_id),
-        manufacturer=view.vendor or "",
-        model=view.model or "",
-        firmware_version=view.firmware or "",
-        status=view.status,
-        last_heartbeat=view.last_heartbeat_at,
-        connectors=[_connector(each) for each in connectors],
-        location=view.station_name or "",
-        is_archived=view.registry == "archived",
-    )
-
-
-def _connector(view: ConnectorView) -> ConnectorOut:
-    return ConnectorOut(
-        connector_id=view.connector_id,
-        type=view.type,
-        power=view.power_kw,
-        status=PRINTED.get(view.status, "Unavailable"),
-        current_session=None if view.session_id is None else str(view.session_id),
-    )
-
-
-def power_kw(values: Sequence[ChargerValue]) -> float:
-    """Sum the power of all connectors: the total where the charger says it, else its phases."""
-    code = MEASURAND_CODES["Power.Active.Import"]
-    found = [each for each in values if each.measurand == code]
-    totals = {each.connector_id: each.value for each in found if each.phase == 0}
-    phases = sum(each.value for each in found if each.phase != 0 and each.connector_id not in totals)
-    return round((sum(totals.values()) + phases) / 1000, 3)
-
-
-def _latest(values: Sequence[ChargerValue], measurand: str) -> float | None:
-    found = [each for each in values if each.measurand == MEASURAND_CODES[measurand]]
-    return max(found, key=lambda each: each.ts).value if found else None
+@router.post("/{id}/command")
+async def command(charger_id: Id, body: CommandIn, caller: BrandOrAdmin, context: Ctx) -> Answer[NamedResult]:
+    """Send a command to a charger and return its answer; an offline charger is a 400 that says so."""
+    async with context.pool.connection() as db:
+        view = await charger_of(db, caller, charger_id)
+    return Answer.of(await send(context, view, body))

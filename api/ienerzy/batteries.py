@@ -1,158 +1,92 @@
-"""Batteries: list, detail with live telemetry, control that reaches the battery, assignment, health."""
+"""Ienerzy batteries: /api/batteries (IE-003 to IE-008)."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from api.callers import Caller
 from api.context import Ctx, Db
-from api.errors import Problem, not_found
-from api.ienerzy import control as immobiliser
-from api.ienerzy.callers import ReadsBatteries, WritesBatteries
+from api.errors import not_found
+from api.ienerzy.battery_access import battery_of, enter
+from api.ienerzy.callers import Dealer, DealerOrConsumer, reach
+from api.ienerzy.control import control
 from api.ienerzy.schemas import (
-    Assignment,
-    BatteryControlled,
+    BIGINT_MAX,
+    AssignIn,
     BatteryDetail,
-    BatteryListed,
     BatteryOut,
-    Control,
-    HealthOfStatus,
+    BatteryStatus,
+    ControlIn,
+    ControlledBattery,
     HealthReport,
-    Location,
+    ListedBattery,
     NewBattery,
-    Status,
     Telemetry,
 )
-from storage.database import Connection
-from storage.errors import AlreadyExistsError
-from storage.queries import batteries
-from storage.queries.batteries import Battery, HealthGroup
-from storage.queries.samples import BatterySample, latest_battery
-from storage.queries.users import get_user
+from storage.queries import batteries, samples, users
 
-router = APIRouter(prefix="/api/batteries", tags=["Ienerzy: batteries"])
+router = APIRouter(prefix="/batteries")
 
-LIST_MAX = 10_000  # the contract has no paging
-RESERVED = frozenset({"test", "health-report"})  # literal paths beside {serial} (conflict C09)
-Serial = Annotated[str, Path(max_length=200)]
+LIST_MAX = 10_000  # the contract has no pages here; a dealer with more gets the first of them
+
+Serial = Annotated[str, Path(alias="serial")]
 
 
 @router.get("")
-async def battery_list(
-    caller: ReadsBatteries,
+async def list_batteries(
+    caller: DealerOrConsumer,
     db: Db,
-    status: Annotated[Status | None, Query()] = None,
-    dealer_id: Annotated[int | None, Query(gt=0, le=2**53)] = None,
-) -> list[BatteryListed]:
-    """The caller's batteries (IE-003)."""
-    scope = scope_of(caller)
-    if dealer_id is not None and scope.setdefault("dealer_id", dealer_id) != dealer_id:
-        return []  # another dealer's
-    rows = await batteries.list_batteries(db, status=status, limit=LIST_MAX, **scope)
-    return [BatteryListed.model_validate(row, from_attributes=True) for row in rows]
-
-
-@router.get("/health-report")
-async def battery_health_report(caller: ReadsBatteries, db: Db) -> HealthReport:
-    """Scores by status over the caller's batteries (IE-008)."""
-    return health_of(await batteries.health_report(db, **scope_of(caller)))
-
-
-@router.get("/{serial}")
-async def battery_detail(serial: Serial, caller: ReadsBatteries, db: Db) -> BatteryDetail:
-    """One battery with its latest telemetry (IE-004)."""
-    battery = await reachable(db, serial, caller)
-    sample = None if battery.device_id is None else await latest_battery(db, battery.device_id)
-    return BatteryDetail(battery=shown(battery), telemetry=None if sample is None else telemetry_of(sample))
+    status: BatteryStatus | None = None,
+    dealer_id: Annotated[int | None, Query(ge=1, le=BIGINT_MAX)] = None,
+) -> list[ListedBattery]:
+    """List the caller's batteries; another dealer's are not among them, whatever `dealer_id` says."""
+    own = reach(caller)
+    if own.dealer_id is not None and dealer_id not in {None, own.dealer_id}:
+        return []
+    found = await batteries.list_batteries(
+        db, status=status, dealer_id=dealer_id or own.dealer_id, owner_id=own.owner_id, limit=LIST_MAX
+    )
+    return [ListedBattery.of(battery) for battery in found]
 
 
 @router.post("", status_code=201)
-async def battery_add(body: NewBattery, caller: WritesBatteries, db: Db) -> BatteryOut:
-    """Enter a battery of the calling dealer (IE-005)."""
-    if body.serial_number.lower() in RESERVED:
-        raise Problem(400, "Validation failed", f"serial_number: {body.serial_number!r} is reserved")
-    dealer_id = caller.id if caller.role == "dealer" else None
-    try:
-        made = await batteries.insert_battery(
-            db, body.serial_number, health_score=body.health_score, dealer_id=dealer_id
-        )
-    except AlreadyExistsError as error:
-        raise Problem(400, "Battery already exists", str(error), "DUPLICATE") from error
-    return shown(made)
+async def add(body: NewBattery, caller: Dealer, db: Db) -> BatteryOut:
+    """Enter a battery for the calling dealer; from now on what it reports is stored."""
+    return BatteryOut.of(await enter(db, body, caller.id))
 
 
-@router.post("/{serial}/control", response_model_exclude_unset=True)
-async def battery_control(
-    serial: Serial, body: Control, caller: WritesBatteries, context: Ctx
-) -> BatteryControlled:
-    """Set the status; `active` and `inactive` go to the battery, which confirms them (IE-006)."""
-    async with context.pool.connection() as connection:
-        battery = await reachable(connection, serial, caller)
-    status = immobiliser.STATUS_OF[body.action]
-    after, is_pending = await immobiliser.control(context, battery, status, caller.id)
-    answer = shown(after).model_dump()
-    return BatteryControlled(**answer, pending_status=status) if is_pending else BatteryControlled(**answer)
+@router.get("/health-report")
+async def health_report(caller: DealerOrConsumer, db: Db) -> HealthReport:
+    """Sum up the health of the caller's batteries."""
+    own = reach(caller)
+    return HealthReport.of(await batteries.health_report(db, dealer_id=own.dealer_id, owner_id=own.owner_id))
+
+
+@router.get("/{serial}")
+async def battery(serial: Serial, caller: DealerOrConsumer, db: Db) -> BatteryDetail:
+    """Show a battery with its newest reading."""
+    found = await battery_of(db, caller, serial)
+    sample = None if found.device_id is None else await samples.latest_battery(db, found.device_id)
+    telemetry = None if sample is None else Telemetry.of(sample)
+    return BatteryDetail(battery=BatteryOut.of(found), telemetry=telemetry)
+
+
+@router.post("/{serial}/control")
+async def control_battery(serial: Serial, body: ControlIn, caller: Dealer, context: Ctx) -> ControlledBattery:
+    """Set a battery's status, or command its immobiliser and wait shortly for its answer.
+
+    While a battery has not confirmed a command its status is unchanged and `pending_status` says what was
+    asked of it: it gets the command again when it is heard of.
+    """
+    return await control(context, caller, serial, body.action)
 
 
 @router.put("/{serial}/assign")
-async def battery_assign(serial: Serial, body: Assignment, caller: WritesBatteries, db: Db) -> BatteryOut:
-    """Give the battery to a consumer of the calling dealer (IE-007)."""
-    battery = await reachable(db, serial, caller)
-    consumer = await get_user(db, body.consumer_id)
-    is_known = consumer is not None and (consumer.system, consumer.role) == ("ienerzy", "consumer")
-    if not is_known or (caller.role == "dealer" and consumer is not None and consumer.dealer_id != caller.id):
-        raise not_found("Consumer", f"No consumer found with id {body.consumer_id}")
-    after = await batteries.set_battery_owner(db, battery.id, body.consumer_id)
-    assert after is not None
-    return shown(after)
-
-
-def scope_of(caller: Caller) -> dict[str, int]:
-    """Return whose batteries the caller sees: arguments of the queries."""
-    if caller.role == "admin":
-        return {}
-    return {"dealer_id" if caller.role == "dealer" else "owner_id": caller.id}
-
-
-async def reachable(connection: Connection, serial: str, caller: Caller) -> Battery:
-    """Return the battery; 404 where there is none, and for another's, so that serials cannot be probed."""
-    battery = await batteries.find_battery(connection, serial) if "\0" not in serial else None
-    if battery is not None and all(getattr(battery, name) == own for name, own in scope_of(caller).items()):
-        return battery
-    raise not_found("Battery", f"No battery found with serial number {serial}")
-
-
-def shown(battery: Battery) -> BatteryOut:
-    """Print a battery."""
-    return BatteryOut.model_validate(battery, from_attributes=True)
-
-
-def telemetry_of(sample: BatterySample) -> Telemetry:
-    """Print a sample: the contract has numbers with units of their own as text."""
-    return Telemetry(
-        voltage=_text(sample.voltage_v, 1),
-        current=_text(sample.current_a, 1),
-        soc=None if sample.soc_pct is None else round(sample.soc_pct, 1),
-        location=Location(lat=_text(sample.latitude_deg, 4), lng=_text(sample.longitude_deg, 4)),
-        timestamp=sample.ts,
-    )
-
-
-def health_of(groups: list[HealthGroup]) -> HealthReport:
-    """Print the report; the overall score is the mean over all batteries, one decimal (rule R046)."""
-    total = sum(group.count for group in groups)
-    mean = sum(group.avg_health * group.count for group in groups) / total if total else 0
-    fleet = {
-        group.status: HealthOfStatus(
-            count=group.count,
-            avg_health=f"{group.avg_health:.1f}",
-            min_health=group.min_health,
-            max_health=group.max_health,
-        )
-        for group in groups
-    }
-    return HealthReport(fleet_health=fleet, total_batteries=total, overall_health_score=round(float(mean), 1))
-
-
-def _text(value: float | None, decimals: int) -> str | None:
-    return None if value is None else f"{value:.{decimals}f}"
+async def assign(serial: Serial, body: AssignIn, caller: Dealer, db: Db) -> BatteryOut:
+    """Assign a battery to a consumer of the calling dealer."""
+    found = await battery_of(db, caller, serial)
+    consumer = await users.get_user(db, body.consumer_id)
+    if consumer is None or consumer.role != "consumer" or consumer.dealer_id != caller.id:
+        raise not_found("Consumer", f"No consumer of yours has the id {body.consumer_id}")
+    assigned = await batteries.set_battery_owner(db, found.id, consumer.id)
+    assert assigned is not None
+    return BatteryOut.of(assigned)

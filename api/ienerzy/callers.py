@@ -1,6 +1,9 @@
-"""Who may call Ienerzy: the types that stand in its signatures."""
+"""Who may call Ienerzy endpoints, as types: a signature reads as the contract.
 
-from collections.abc import Awaitable, Callable
+The contract states no roles (conflict C43): dealers read and write what is theirs, consumers read their own.
+"""
+
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends
@@ -11,29 +14,47 @@ from api.context import Ctx
 from api.errors import forbidden
 from api.limits import too_many_requests
 
-SYSTEM = "ienerzy"
-_bearer = HTTPBearer(auto_error=False, scheme_name="ienerzy", description="Token of /api/auth/verify-otp")
+FAMILY = "ienerzy"
+
+_bearer = HTTPBearer(
+    scheme_name="Ienerzy", auto_error=False, bearerFormat="JWT", description="The token of verify-otp"
+)
 
 
-async def _caller(
+async def _authenticated(
     context: Ctx, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Caller:
-    caller = await authenticate(context, SYSTEM, credentials)
+    caller = await authenticate(context, FAMILY, credentials)
     window = await context.limiter.ienerzy_user(caller.id)
     if not window.is_within:
         raise too_many_requests(window)
     return caller
 
 
-def _with_role(*roles: str) -> Callable[[Caller], Awaitable[Caller]]:
-    async def check(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
-        if caller.role not in roles:
-            raise forbidden()
-        return caller
-
-    return check
+async def _dealer(caller: Annotated[Caller, Depends(_authenticated)]) -> Caller:
+    if caller.role != "dealer":
+        raise forbidden()
+    return caller
 
 
-# A consumer reads its own batteries, a dealer its own, an admin all (conflict C43)
-ReadsBatteries = Annotated[Caller, Depends(_with_role("dealer", "consumer", "admin"))]
-WritesBatteries = Annotated[Caller, Depends(_with_role("dealer", "admin"))]
+async def _dealer_or_consumer(caller: Annotated[Caller, Depends(_authenticated)]) -> Caller:
+    if caller.role not in {"dealer", "consumer"}:
+        raise forbidden()
+    return caller
+
+
+Dealer = Annotated[Caller, Depends(_dealer)]
+DealerOrConsumer = Annotated[Caller, Depends(_dealer_or_consumer)]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whose batteries a caller sees: those of one dealer, or of one consumer."""
+
+    dealer_id: int | None
+    owner_id: int | None
+
+
+def reach(caller: Caller) -> Reach:
+    """Return a dealer's own batteries, a consumer's own."""
+    return Reach(caller.id, None) if caller.role == "dealer" else Reach(None, caller.id)

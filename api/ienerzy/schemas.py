@@ -1,139 +1,245 @@
-"""Bodies of Ienerzy: snake_case, integer ids, timestamps without fraction and with Z (conflict C53)."""
+"""What Ienerzy takes and gives: snake_case, integer ids, times without fraction and with Z (conflict C53)."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, Field, PlainSerializer
 
-from api.fields import Text
+from api.fields import Storable
+from storage.queries.batteries import Battery, HealthGroup
+from storage.queries.samples import BatterySample
+from storage.queries.users import User
 
-Moment = Annotated[
-    datetime, PlainSerializer(lambda moment: moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-]
-# whole scores print as whole numbers, as in the contract's samples
-Score = Annotated[Decimal, PlainSerializer(lambda score: int(score) if score == int(score) else float(score))]
-Status = Literal["active", "inactive", "maintenance"]
+# What MQTT topics can carry; "test" and "health-report" are paths of this API (conflict C09).
 SERIAL_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+RESERVED_SERIALS = frozenset({"test", "health-report"})
+BIGINT_MAX = 2**63 - 1
+
+BatteryStatus = Literal["active", "inactive", "maintenance"]
+STATUSES: tuple[BatteryStatus, ...] = ("active", "inactive", "maintenance")
 
 
-class Login(BaseModel):
-    """Asks for a one-time password."""
-
-    phone: Text
-    userType: Literal["dealer", "consumer", "technician", "admin"]  # noqa: N815 - the contract's name
+def _print_time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-class Verification(BaseModel):
-    """Proves a phone."""
+def _not_reserved(serial: str) -> str:
+    if serial.lower() in RESERVED_SERIALS:
+        raise ValueError(f"{serial} is reserved: choose another serial number")
+    return serial
 
-    phone: Text
+
+def plain(number: Decimal | float) -> int | float:
+    """A whole number without a fraction, as the contract's samples have it."""
+    return int(number) if number == int(number) else float(number)
+
+
+def text(number: float | None, digits: int) -> str | None:
+    """A reading as text, with one decimal at least and `digits` at most."""
+    return None if number is None else str(round(float(number), digits))
+
+
+Time = Annotated[datetime, PlainSerializer(_print_time, return_type=str)]
+Phone = Annotated[str, Field(min_length=1, max_length=32), Storable]
+
+
+class LoginIn(BaseModel):
+    """Ask for a one-time password."""
+
+    phone: Phone
+    userType: Literal["dealer", "consumer"]  # noqa: N815 (the contract's name)
+
+
+class VerifyIn(BaseModel):
+    """Prove a one-time password."""
+
+    phone: Phone
     otp: Annotated[str, Field(min_length=1, max_length=16)]
 
 
-class Person(BaseModel):
-    """Who logs in."""
+class UserOut(BaseModel):
+    """An account."""
 
     id: int
     name: str
     phone: str
     role: str
 
+    @classmethod
+    def of(cls, user: User) -> "UserOut":
+        """Show `user`."""
+        return cls(id=user.id, name=user.name, phone=user.phone or "", role=user.role)
 
-class LoginAnswer(BaseModel):
-    """The one-time password is on its way."""
+
+class OtpSent(BaseModel):
+    """A one-time password is on its way."""
 
     success: Literal[True]
     message: str
-    user: Person
+    user: UserOut
 
 
-class VerifyAnswer(BaseModel):
-    """Good for 24 hours; there is no refresh."""
+class Verified(BaseModel):
+    """Signed in; there is no refresh."""
 
     success: Literal[True]
     token: str
-    user: Person
-
-
-class NewBattery(BaseModel):
-    """A battery to enter."""
-
-    serial_number: Annotated[str, Field(pattern=SERIAL_PATTERN)]
-    health_score: Annotated[Decimal, Field(ge=0, le=100)] = Decimal(100)
-
-
-class Control(BaseModel):
-    """`activate` and `deactivate` are other words for `active` and `inactive` (rule R043)."""
-
-    action: Literal["inactive", "active", "maintenance", "deactivate", "activate"]
-
-
-class Assignment(BaseModel):
-    """The consumer who has the battery from now on."""
-
-    consumer_id: Annotated[int, Field(gt=0, le=2**53)]
+    user: UserOut
 
 
 class BatteryOut(BaseModel):
-    """A battery as all answers but the list show it."""
+    """A battery."""
 
     id: int
     serial_number: str
-    status: Status
-    health_score: Score
+    status: BatteryStatus
+    health_score: int | float
     owner_id: int | None
-    created_at: Moment
+    created_at: Time
+
+    @classmethod
+    def of(cls, battery: Battery) -> "BatteryOut":
+        """Show `battery`."""
+        return cls.model_validate(_facts(battery))
 
 
-class BatteryControlled(BatteryOut):
-    """`pending_status` stands while the battery has not confirmed the command yet."""
-
-    pending_status: Status | None = None
-
-
-class BatteryListed(BatteryOut):
-    """A battery in the list, with its consumer's name."""
+class ListedBattery(BatteryOut):
+    """A battery in a list, with its consumer's name."""
 
     consumer_name: str | None
 
+    @classmethod
+    def of(cls, battery: Battery) -> "ListedBattery":
+        """Show `battery`."""
+        return cls.model_validate({**_facts(battery), "consumer_name": battery.consumer_name})
+
+
+class ControlledBattery(BatteryOut):
+    """A battery after a command; `pending_status` is there while the battery has not confirmed it."""
+
+    pending_status: Annotated[BatteryStatus | None, Field(exclude_if=lambda status: status is None)]
+
+    @classmethod
+    def of(cls, battery: Battery, pending_status: BatteryStatus | None = None) -> "ControlledBattery":
+        """Show `battery` as it is now."""
+        return cls.model_validate({**_facts(battery), "pending_status": pending_status})
+
+
+def _facts(battery: Battery) -> dict[str, Any]:
+    return {
+        "id": battery.id,
+        "serial_number": battery.serial_number,
+        "status": battery.status,
+        "health_score": plain(battery.health_score),
+        "owner_id": battery.owner_id,
+        "created_at": battery.created_at,
+    }
+
 
 class Location(BaseModel):
-    """Degrees, as text."""
+    """Degrees, WGS 84, as text."""
 
     lat: str | None
     lng: str | None
 
 
 class Telemetry(BaseModel):
-    """The latest sample: volts and amperes as text, percent as number."""
+    """The newest reading: V, A and degrees as text, state of charge in percent as a number."""
 
     voltage: str | None
     current: str | None
-    soc: float | None
+    soc: int | float | None
     location: Location
-    timestamp: Moment
+    timestamp: Time
+
+    @classmethod
+    def of(cls, sample: BatterySample) -> "Telemetry":
+        """Show `sample`; stored as 32-bit floats, so more decimals would be noise."""
+        return cls(
+            voltage=text(sample.voltage_v, 2),
+            current=text(sample.current_a, 2),
+            soc=None if sample.soc_pct is None else plain(round(sample.soc_pct, 1)),
+            location=Location(lat=text(sample.latitude_deg, 6), lng=text(sample.longitude_deg, 6)),
+            timestamp=sample.ts,
+        )
 
 
 class BatteryDetail(BaseModel):
-    """`telemetry` is null while the battery has not reported."""
+    """A battery and its newest reading; None where it has not reported yet."""
 
     battery: BatteryOut
     telemetry: Telemetry | None
 
 
-class HealthOfStatus(BaseModel):
-    """Scores of the batteries with one status."""
+class NewBattery(BaseModel):
+    """A battery to enter."""
+
+    serial_number: Annotated[str, Field(pattern=SERIAL_PATTERN), AfterValidator(_not_reserved)]
+    health_score: Annotated[Decimal, Field(ge=0, le=100)] = Decimal(100)
+
+
+class ControlIn(BaseModel):
+    """`activate` and `deactivate` command the battery's immobiliser; the others set its status here alone."""
+
+    action: Literal["active", "inactive", "maintenance", "activate", "deactivate"]
+
+
+class AssignIn(BaseModel):
+    """The consumer to assign to."""
+
+    consumer_id: Annotated[int, Field(ge=1, le=BIGINT_MAX)]
+
+
+class HealthGroupOut(BaseModel):
+    """Health scores of the batteries that have one status."""
 
     count: int
     avg_health: str
-    min_health: Score
-    max_health: Score
+    min_health: int | float
+    max_health: int | float
+
+    @classmethod
+    def of(cls, group: HealthGroup | None) -> "HealthGroupOut":
+        """Show `group`; zeros where no battery has the status."""
+        if group is None:
+            return cls(count=0, avg_health="0.0", min_health=0, max_health=0)
+        return cls(
+            count=group.count,
+            avg_health=f"{group.avg_health:.1f}",
+            min_health=plain(group.min_health),
+            max_health=plain(group.max_health),
+        )
 
 
 class HealthReport(BaseModel):
-    """Scores by status, and the mean over all batteries."""
+    """By status, and over all; `overall_health_score` is the mean over all batteries, one decimal."""
 
-    fleet_health: dict[str, HealthOfStatus]
+    fleet_health: dict[BatteryStatus, HealthGroupOut]
     total_batteries: int
     overall_health_score: float
+
+    @classmethod
+    def of(cls, groups: Sequence[HealthGroup]) -> "HealthReport":
+        """Show `groups`."""
+        by_status = {group.status: group for group in groups}
+        total = sum(group.count for group in groups)
+        mean = sum(group.avg_health * group.count for group in groups) / total if total else Decimal(0)
+        return cls(
+            fleet_health={status: HealthGroupOut.of(by_status.get(status)) for status in STATUSES},
+            total_batteries=total,
+            overall_health_score=round(float(mean), 1),
+        )
+
+
+class IenerzyError(BaseModel):
+    """Every refusal; `retry_after` in seconds, of 429 only."""
+
+    error: str
+    details: str | None = None
+    code: str | None = None
+    retry_after: int | None = None
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {"4XX": {"model": IenerzyError, "description": "Refused"}}

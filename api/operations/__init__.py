@@ -1,1 +1,1 @@
-"""What operators ask: is it alive, is it ready, what does it count, and the documentation."""
+"""Operations endpoints: is it alive, is it ready, what does it count, what can it do."""

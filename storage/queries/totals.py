@@ -136,9 +136,3 @@ async def add_samples(
 async def sample_totals(connection: Connection) -> list[SampleTotal]:
     """Return what became of every sample that the writers have seen."""
     return await fetch_all(connection, SampleTotal, _TOTALS, {})
-
-
-async def snapshot(connection: Connection) -> tuple[list[Producer], list[SampleTotal]]:
-    """Return producers and sums as of one moment; the first thing that a transaction does."""
-    await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-    return await get_producers(connection), await sample_totals(connection)

@@ -1,1 +1,1 @@
-"""Bodies of EV-CMS: camelCase, opaque string ids, timestamps with milliseconds and Z."""
+"""What EV-CMS takes and gives, one module a noun: pydantic models, and how rows become them."""

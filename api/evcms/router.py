@@ -1,9 +1,10 @@
-"""All of EV-CMS that is served."""
+"""All EV-CMS routers under /api/v1."""
 
 from fastapi import APIRouter
 
 from api.evcms import auth, chargers, sessions, wallet
+from api.evcms.schemas.errors import RESPONSES
 
-router = APIRouter()
+router = APIRouter(prefix="/api/v1", tags=["EV-CMS"], responses=RESPONSES)
 for part in (auth, wallet, chargers, sessions):
     router.include_router(part.router)

@@ -1,0 +1,57 @@
+"""Commands to chargers over OCPP 1.6: what a request means, and what is said when none answers.
+
+Used by chargers and sessions. No database connection is held while a charger is waited for.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from api.context import Context
+from api.errors import Problem
+from api.evcms.schemas.chargers import CommandIn, NamedResult
+from storage.queries.charger_views import ChargerView
+from stream.bus import ChargerOfflineError, call_charger
+
+log = structlog.get_logger()
+
+# The two words of this API that are not OCPP's own.
+_ACTIONS = {"Unlock": "UnlockConnector"}
+_DEFAULTS: Mapping[str, dict[str, Any]] = {"Reset": {"type": "Soft"}}
+# GetConfiguration alone answers without a status (OCPP 1.6 section 6.26): that it answers is its success.
+STATUS_OF_NONE = "Accepted"
+
+
+async def send(context: Context, charger: ChargerView, command: CommandIn) -> NamedResult:
+    """Send the command and return the charger's answer; raises 400 where there is none."""
+    action = _ACTIONS.get(command.command, command.command)
+    beside = {"connectorId": command.connector_id, "type": command.type}
+    given = {name: value for name, value in beside.items() if value is not None}
+    answer = await call(context, charger, action, {**_DEFAULTS.get(action, {}), **command.params, **given})
+    result = {"command": command.command, "status": STATUS_OF_NONE, **answer}
+    return NamedResult.model_validate({**result, "result": result})
+
+
+async def call(
+    context: Context, charger: ChargerView, action: str, payload: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Call the charger; its answer's payload, or 400 with what was wrong and what to do."""
+    timeout_s = context.config.charger_answer_s
+    name = charger.identity
+    try:
+        outcome = await call_charger(context.bus, charger.device_id, action, payload, timeout_s)
+    except ChargerOfflineError as error:
+        details = f"Charger {name} is not connected: {action} was not sent. Try again when it is online"
+        raise Problem(400, "Charger is offline", details, "CHARGER_OFFLINE") from error
+    log.info("charger_commanded", charger=name, action=action, outcome=outcome.outcome)
+    if outcome.outcome == "timeout":
+        details = (
+            f"Charger {name} did not answer {action} within {timeout_s:g} s and may still carry it out:"
+            " look at its status before you send it again"
+        )
+        raise Problem(400, "Charger did not answer", details, "CHARGER_TIMEOUT")
+    if outcome.outcome == "error":
+        details = f"{action} was refused with {outcome.code}: {outcome.description or 'no description'}"
+        raise Problem(400, "Charger refused the command", details, "CHARGER_ERROR")
+    return outcome.payload

@@ -1,0 +1,151 @@
+"""Starting and stopping a session from afar: a command, then what the charger itself reports.
+
+A session exists when the charger has begun a transaction, and has a price when the jobs role has rated it:
+both are waited for, within bounds, and no database connection is held meanwhile.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import TypeVar
+
+import structlog
+
+from api.callers import Caller
+from api.context import Context
+from api.errors import Problem, not_found
+from api.evcms.callers import FAMILY
+from api.evcms.charger_access import charger_named
+from api.evcms.commands import call
+from api.evcms.schemas.sessions import CdrOut, StartIn
+from api.evcms.session_access import record_of, session_of
+from api.fields import parse_id
+from storage.database import Connection
+from storage.queries import charger_views, remote_sessions, sessions
+from storage.queries.charger_views import ChargerView
+from storage.queries.id_tokens import put_token
+from storage.queries.sessions import SessionDetail
+from storage.queries.users import User, get_user
+
+log = structlog.get_logger()
+
+ID_TAG_BYTES = 10  # 20 characters in hexadecimal: all that a CiString20 holds (OCPP 1.6 section 7.28)
+ID_TAG_LIFE = timedelta(days=1)
+POLL_S = 0.2
+
+T = TypeVar("T")
+
+
+async def start(context: Context, caller: Caller, order: StartIn) -> SessionDetail:
+    """Have the charger begin a session for the driver; raises 400, 403, 404 or 409."""
+    id_tag = secrets.token_hex(ID_TAG_BYTES)
+    async with context.pool.connection() as db:
+        charger = await charger_named(db, caller, order.charger_id)
+        driver = await _driver(db, order.user_id)
+        await _refuse_busy(db, charger, order.connector_id)
+        # One tag for one start: the session that carries it is the one that was asked for. Committed
+        # before the call, for the charger asks about the tag before it answers.
+        await put_token(db, id_tag, driver.id, expires_at=context.now() + ID_TAG_LIFE)
+    request = {"connectorId": order.connector_id, "idTag": id_tag}
+    await _have_accepted(context, charger, "RemoteStartTransaction", request)
+    session_id = await _until(
+        context,
+        lambda db: remote_sessions.find_started(db, charger.device_id, id_tag),
+        context.config.session_start_s,
+    )
+    if session_id is None:
+        raise _never_came(charger, "begin a session", context.config.session_start_s)
+    async with context.pool.connection() as db:
+        if order.vehicle_id:
+            await remote_sessions.set_vehicle(db, session_id, order.vehicle_id)
+        session = await sessions.get_session(db, session_id)
+    assert session is not None
+    return session
+
+
+async def stop(
+    context: Context, caller: Caller, reference: str, reason: str | None
+) -> tuple[SessionDetail, CdrOut | None]:
+    """Have the charger end the session; raises 400, 403 or 404. No record: it is not rated yet."""
+    async with context.pool.connection() as db:
+        session = await session_of(db, caller, reference)
+        charger = await charger_views.get_view(db, session.device_id)
+    assert charger is not None
+    if session.status != "active":
+        raise Problem(400, "Session is not active", f"Session {session.id} is {session.status} already")
+    log.info("session_stop_requested", session=session.id, by=caller.id, reason=reason)
+    request = {"transactionId": session.transaction_id}
+    await _have_accepted(context, charger, "RemoteStopTransaction", request)
+    deadline_s = time.monotonic() + context.config.session_stop_s
+    if await _until(context, lambda db: _stopped(db, session.id), context.config.session_stop_s) is None:
+        raise _never_came(charger, f"end session {session.id}", context.config.session_stop_s)
+    return await _rated(context, session.id, deadline_s - time.monotonic())
+
+
+async def _stopped(db: Connection, session_id: int) -> SessionDetail | None:
+    session = await sessions.get_session(db, session_id)
+    return session if session is not None and session.status != "active" else None
+
+
+async def _rated(context: Context, session_id: int, wait_s: float) -> tuple[SessionDetail, CdrOut | None]:
+    """Wait for the record; then read the session again, for rating says what it cost and how it was paid."""
+
+    async def look(db: Connection) -> CdrOut | None:
+        session = await _stopped(db, session_id)
+        return None if session is None else await record_of(db, session)
+
+    record = await _until(context, look, wait_s)
+    async with context.pool.connection() as db:
+        session = await sessions.get_session(db, session_id)
+    assert session is not None
+    return session, record
+
+
+async def _driver(db: Connection, reference: str) -> User:
+    user_id = parse_id(reference)
+    user = None if user_id is None else await get_user(db, user_id)
+    if user is None or user.system != FAMILY:
+        raise not_found("User", f"No user has the id {reference}")
+    if user.status != "active":
+        raise Problem(400, "User cannot charge", f"User {reference} is {user.status}")
+    return user
+
+
+async def _refuse_busy(db: Connection, charger: ChargerView, connector_id: int) -> None:
+    running = await sessions.active_session(db, charger.device_id, connector_id)
+    if running is not None:
+        details = f"Connector {connector_id} of {charger.identity} has session {running.id}: stop it first"
+        raise Problem(409, "Connector is in use", details)
+
+
+async def _have_accepted(
+    context: Context, charger: ChargerView, action: str, request: Mapping[str, object]
+) -> None:
+    """Call the charger; 409 unless it accepts."""
+    status = (await call(context, charger, action, request)).get("status")
+    if status != "Accepted":
+        details = f"Charger {charger.identity} answered {action} with {status}"
+        raise Problem(409, "Charger rejected the command", details, "CHARGER_REJECTED")
+
+
+def _never_came(charger: ChargerView, what: str, waited_s: float) -> Problem:
+    details = (
+        f"Charger {charger.identity} accepted, but did not {what} within {waited_s:g} s."
+        " It may still do so: look at its sessions before you try again"
+    )
+    return Problem(400, "Charger has not followed", details)
+
+
+async def _until(
+    context: Context, look: Callable[[Connection], Awaitable[T | None]], wait_s: float
+) -> T | None:
+    """Look every `POLL_S` until there is something, at least once and for `wait_s` at most."""
+    deadline_s = time.monotonic() + wait_s
+    while True:
+        async with context.pool.connection() as db:
+            found = await look(db)
+        if found is not None or time.monotonic() >= deadline_s:
+            return found
+        await asyncio.sleep(POLL_S)

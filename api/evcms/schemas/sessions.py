@@ -1,0 +1,244 @@
+"""EV-CMS charging sessions and charge detail records."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from api.evcms.envelope import Maybe, Named, Out, Page, Rows, Time, money
+from api.evcms.schemas.chargers import CONNECTOR_ID_MAX
+from api.fields import OptionalText, Text
+from storage.queries.cdrs import Cdr
+from storage.queries.sessions import SessionDetail, SessionTotals
+
+SessionStatus = Literal["active", "completed", "failed"]
+S_PER_MINUTE = 60
+WH_PER_KWH = 1_000
+DATE_CHARACTERS = len("2026-01-31")
+
+
+def parse_moment(text: str) -> datetime:
+    """Read an ISO 8601 date or date-time; without a zone it is UTC. Raises ValueError."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError("must be an ISO 8601 date or date-time") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _from(text: str) -> str:
+    parse_moment(text)
+    return text
+
+
+Moment = Annotated[str, StringConstraints(max_length=40), AfterValidator(_from)]
+
+
+def end_of(text: str) -> datetime:
+    """Return the first instant behind `text`: a date includes its whole day, a date-time only itself."""
+    moment = parse_moment(text)
+    is_date = len(text) <= DATE_CHARACTERS
+    last = moment.date() >= date.max
+    step = timedelta(days=1) if is_date else timedelta(microseconds=1)
+    return moment if last else moment + step
+
+
+class StartIn(BaseModel):
+    """Who charges where; `chargerId` is the charger's OCPP identity, or its id."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    charger_id: Annotated[Text, Field(alias="chargerId")]
+    connector_id: Annotated[int, Field(alias="connectorId", ge=1, le=CONNECTOR_ID_MAX)]
+    user_id: Annotated[Text, Field(alias="userId")]
+    vehicle_id: Annotated[OptionalText | None, Field(alias="vehicleId")] = None
+
+
+class StopIn(BaseModel):
+    """`reason` goes to the log: OCPP 1.6 has no place for it, and the charger reports its own."""
+
+    reason: OptionalText | None = None
+
+
+class SessionOut(Out):
+    """A session. Meters in Wh, `energy_consumed` in kWh, `duration` in minutes; both run while it is active.
+
+    `user_id` and `vehicle_id` are empty where nobody told.
+    """
+
+    id: str
+    session_id: str
+    user_id: str
+    charger_id: str
+    connector_id: int
+    vehicle_id: str
+    status: SessionStatus
+    start_time: Time
+    end_time: Maybe[Time]
+    meter_start: int
+    meter_stop: Maybe[int]
+    energy_consumed: Maybe[float]
+    duration: Maybe[float]
+    cost: Maybe[float]
+    payment_status: Literal["pending", "paid", "failed"]
+    stop_reason: Maybe[str]
+    ocpp_transaction_id: Maybe[int]
+
+    @classmethod
+    def of(cls, session: SessionDetail, live_wh: float | None, now: datetime) -> "SessionOut":
+        """Show `session`; `live_wh` is what the meter says of an active one, None where it says nothing."""
+        energy_wh = (
+            live_wh if session.meter_stop_wh is None else session.meter_stop_wh - session.meter_start_wh
+        )
+        cost = None if session.total_minor is None else money(session.total_minor)
+        return cls.model_validate(
+            {
+                "id": str(session.id),
+                "session_id": str(session.id),
+                "user_id": "" if session.user_id is None else str(session.user_id),
+                "charger_id": session.charger_identity,
+                "connector_id": session.connector_id,
+                "vehicle_id": session.vehicle_id or "",
+                "status": session.status,
+                "start_time": session.started_at,
+                "end_time": session.ended_at,
+                "meter_start": session.meter_start_wh,
+                "meter_stop": session.meter_stop_wh,
+                "energy_consumed": None if energy_wh is None else round(energy_wh / WH_PER_KWH, 3),
+                "duration": _minutes(_duration_s(session, now)),
+                "cost": cost,
+                "payment_status": session.payment_status,
+                "stop_reason": session.stop_reason,
+                "ocpp_transaction_id": session.transaction_id,
+            }
+        )
+
+
+def _duration_s(session: SessionDetail, now: datetime) -> float:
+    if session.duration_s is not None:
+        return session.duration_s
+    return max(0.0, ((session.ended_at or now) - session.started_at).total_seconds())
+
+
+def _minutes(seconds: float) -> float:
+    return round(seconds / S_PER_MINUTE, 2)
+
+
+class NamedSession(SessionOut, Named):
+    """`data` of an answer about one session."""
+
+    session: SessionOut
+
+
+class SessionPage(Page[SessionOut]):
+    """One page of sessions, newest first."""
+
+    sessions: list[SessionOut]
+
+
+class SessionRows(Rows[SessionOut]):
+    """Sessions without pages, newest first."""
+
+    sessions: list[SessionOut]
+
+
+class TotalsOut(Out):
+    """Sums over all sessions of a history, not of its page: kWh, minutes, rupees."""
+
+    total_sessions: int
+    total_energy: float
+    total_duration: float
+    total_cost: float
+
+    @classmethod
+    def of(cls, totals: SessionTotals) -> "TotalsOut":
+        """Show `totals`."""
+        return cls(
+            total_sessions=totals.sessions,
+            total_energy=round(totals.energy_wh / WH_PER_KWH, 3),
+            total_duration=_minutes(totals.duration_s),
+            total_cost=money(totals.total_minor),
+        )
+
+
+class History(SessionPage):
+    """One page of ended sessions, and the sums over all of them."""
+
+    totals: TotalsOut
+
+
+class PricingOut(Out):
+    """How a total came about, in rupees; `energy_rate` is per kWh. `time_fee` is beyond the documentation."""
+
+    energy_rate: float
+    total_energy_cost: float
+    parking_fee: float
+    time_fee: float
+    gst: float
+
+
+class CdrOut(Out):
+    """A charge detail record. Meters in Wh, `energy_consumed` in kWh, `duration` in minutes."""
+
+    session_id: str
+    user_id: str
+    user_name: str
+    charger_id: str
+    connector_id: int
+    vehicle_info: str
+    start_time: Time
+    end_time: Time
+    duration: float
+    energy_consumed: float
+    meter_start: int
+    meter_stop: int
+    total_cost: float
+    currency: str
+    pricing: PricingOut
+
+    @classmethod
+    def of(cls, record: Cdr, session: SessionDetail, user_name: str) -> "CdrOut":
+        """Show the record of a stopped session."""
+        facts: dict[str, Any] = {
+            "session_id": str(session.id),
+            "user_id": "" if record.user_id is None else str(record.user_id),
+            "user_name": user_name,
+            "charger_id": session.charger_identity,
+            "connector_id": session.connector_id,
+            "vehicle_info": session.vehicle_id or "",
+            "start_time": session.started_at,
+            "end_time": session.ended_at,
+            "duration": _minutes(record.duration_s),
+            "energy_consumed": round(record.energy_wh / WH_PER_KWH, 3),
+            "meter_start": session.meter_start_wh,
+            "meter_stop": session.meter_stop_wh,
+            "total_cost": money(record.total_minor),
+            "currency": record.currency,
+        }
+        pricing = PricingOut(
+            energy_rate=money(record.energy_minor_per_kwh),
+            total_energy_cost=money(record.energy_minor),
+            parking_fee=money(record.parking_minor),
+            time_fee=money(record.time_minor),
+            gst=money(record.gst_minor),
+        )
+        return cls.model_validate({**facts, "pricing": pricing})
+
+
+class NamedCdr(CdrOut, Named):
+    """`data` of an answer about one record."""
+
+    cdr: CdrOut
+
+
+class Stopped(Out):
+    """A stopped session and its record; None where rating takes longer than a caller should wait."""
+
+    session: SessionOut
+    cdr: CdrOut | None
+
+
+def show_all(sessions: Sequence[SessionDetail], live_wh: dict[int, float], now: datetime) -> list[SessionOut]:
+    """Show many sessions."""
+    return [SessionOut.of(session, live_wh.get(session.id), now) for session in sessions]

@@ -1,0 +1,10 @@
+"""All Ienerzy routers under /api."""
+
+from fastapi import APIRouter
+
+from api.ienerzy import auth, batteries
+from api.ienerzy.schemas import RESPONSES
+
+router = APIRouter(prefix="/api", tags=["Ienerzy"], responses=RESPONSES)
+for part in (auth, batteries):
+    router.include_router(part.router)
