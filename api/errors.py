@@ -156,6 +156,8 @@ def install(app: FastAPI) -> None:
 
 
 def _of_framework(request: Request, error: HTTPException) -> Problem:
+    if isinstance(error.__cause__, Problem):  # raised while the framework read the body
+        return error.__cause__
     where = f"{request.method} {request.url.path}"
     headers = error.headers or {}
     if error.status_code == 404:

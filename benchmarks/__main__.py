@@ -17,7 +17,7 @@ from storage.migrate import migrate
 
 
 def main(
-    rows: Annotated[int, typer.Option(help="Rows that the writer stores in each repetition.")] = 800_000,
+    rows: Annotated[int, typer.Option(help="Rows that the writer stores in each repetition.")] = 1_000_000,
     seconds: Annotated[float, typer.Option(help="How long each OCPP server is loaded.")] = 8.0,
 ) -> None:
     """Measure Gridwire beside its limits and its peers on this machine."""

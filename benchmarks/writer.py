@@ -21,7 +21,7 @@ from psycopg import sql
 
 from benchmarks.report import Measurement
 from storage.columns import Array, Batch, ColumnData
-from storage.copy import copy_encoded, encode_pieces
+from storage.copy import Piece, copy_encoded, encode_pieces
 from storage.database import Pool, open_pool
 from storage.hypertables import BATTERY_SAMPLES, Hypertable, Type
 from storage.partitions import ensure_partitions
@@ -34,6 +34,7 @@ from stream.reader import FetchLimits
 from stream.writer import WriterConfig, run
 
 DEVICES = 2000
+MAKES = 8
 POLL_S = 0.002
 PUBLISH_WINDOW = 32
 LOG_BYTES_MAX = 512 << 20
@@ -46,7 +47,7 @@ class Load:
 
     table: Hypertable
     frames: Sequence[bytes]
-    buffers: Sequence[Sequence[bytes]]
+    buffers: Sequence[Sequence[Piece]]
     times_us: NDArray[np.int64]
     rows: int
     samples: int
@@ -134,8 +135,8 @@ def _batch(table: Hypertable, start: int, rows: int, now_us: int) -> Batch:
             values = rng.uniform(2, 4, rows * items).astype(np.float32)
             columns[column.name] = ColumnData(values, None, np.arange(rows + 1) * items)
         else:
-            # one column in ten NULL: the masked path of the encoder is the usual one
-            valid = rng.random(rows) < 0.9 if column.nullable else None
+            # eight makes of battery, each of which lacks other quantities
+            valid = number % DEVICES % MAKES != len(columns) % MAKES if column.nullable else None
             columns[column.name] = ColumnData(_numbers(rng, column.type, rows), valid)
     return Batch(columns, rows)
 

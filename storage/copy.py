@@ -9,6 +9,7 @@ array in which every row has the same width, and what a row does not fill is cut
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,10 @@ from storage.hypertables import Column, Hypertable, Type
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # signature, no flags, no header extension
 TRAILER = b"\xff\xff"
 PADDED_BYTES_MAX = 4 << 20  # of one piece, padding included; a single longer row is a piece of its own
+RUN_ROWS_MIN = 256  # rows of one shape, on average, that are worth a piece of their own
 POSTGRES_EPOCH_US = 946_684_800_000_000  # 2000-01-01, where timestamptz counts from
+
+Piece = bytes | memoryview  # consecutive bytes of a COPY stream
 
 _FLOAT4_OID = 700
 _NULL = -1
@@ -38,7 +42,7 @@ def encode(table: Hypertable, batch: Batch) -> bytes:
     return b"".join(encode_pieces(table, batch))
 
 
-def encode_pieces(table: Hypertable, batch: Batch) -> list[bytes]:
+def encode_pieces(table: Hypertable, batch: Batch) -> list[Piece]:
     """Return the COPY stream of `batch` in pieces: header, rows in their order, trailer.
 
     `batch` has every column of `table` (others are ignored) with the declared dtypes; timestamps are
@@ -57,7 +61,7 @@ async def copy_rows(connection: Connection, table: Hypertable, batch: Batch, int
 
 
 async def copy_encoded(
-    connection: Connection, table: Hypertable, pieces: Iterable[bytes], into: str | None = None
+    connection: Connection, table: Hypertable, pieces: Iterable[Piece], into: str | None = None
 ) -> None:
     """COPY what `encode_pieces` made before, perhaps in another thread."""
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
@@ -69,12 +73,43 @@ async def copy_encoded(
             await copy.write(memoryview(piece))
 
 
+def shapes(table: Hypertable, batch: Batch) -> NDArray[np.int64] | None:
+    """Return a number for each row that is the same for rows that fill the same slots, shape (rows,).
+
+    Rows of one shape (which columns are NULL, how long the arrays are) need no mask, so whoever may
+    choose the order puts them together. None for tables with texts, where hardly two rows are alike.
+    """
+    shape = np.zeros(batch.rows, np.int64)
+    for column in table.columns:
+        data = batch.columns[column.name]
+        if column.type in (Type.TEXT, Type.JSONB):
+            return None
+        if column.type.is_variable:
+            longest = int(data.lengths.max(initial=0))
+            shape = shape * (longest + 1) + data.lengths
+        if data.valid is not None and not data.valid.all():
+            shape = shape * 2 + data.valid
+    return shape
+
+
+def _runs(table: Hypertable, batch: Batch) -> list[Batch]:
+    """Cut where the shape changes, unless it changes so often that a mask is cheaper."""
+    shape = shapes(table, batch)
+    if shape is None:
+        return [batch]
+    cuts = np.flatnonzero(shape[1:] != shape[:-1]) + 1
+    if not len(cuts) or len(cuts) * RUN_ROWS_MIN > batch.rows:
+        return [batch]
+    bounds = [0, *cuts.tolist(), batch.rows]
+    return [batch.take(slice(start, end)) for start, end in pairwise(bounds)]
+
+
 def _pieces(table: Hypertable, batch: Batch) -> Iterator[Batch]:
     """Cut `batch` so that each piece, padded to its own longest values, keeps the bound.
 
     Halving keeps one long text from making its many short neighbours wide.
     """
-    todo = [batch] if batch.rows else []
+    todo = _runs(table, batch)[::-1] if batch.rows else []
     while todo:
         piece = todo.pop()
         if piece.rows > 1 and piece.rows * _padded_width(table, piece) > PADDED_BYTES_MAX:
@@ -109,7 +144,7 @@ class _Field:
     kept: NDArray[np.int64] | None = None
 
 
-def _encode_piece(table: Hypertable, batch: Batch) -> bytes:
+def _encode_piece(table: Hypertable, batch: Batch) -> memoryview:
     fields = [_field(column, batch.columns[column.name]) for column in table.columns]
     layout: list[tuple[str, np.dtype[np.generic]]] = [("count", np.dtype(">i2"))]
     for i, field in enumerate(fields):
@@ -125,8 +160,8 @@ def _encode_piece(table: Hypertable, batch: Batch) -> bytes:
     unit = np.dtype(np.uint8 if any(column.type in _BYTES for column in table.columns) else np.uint16)
     mask = _mask(rows.dtype, fields, batch.rows, unit.itemsize)
     if mask is None:
-        return rows.tobytes()
-    return rows.view(unit).reshape(mask.shape)[mask].tobytes()
+        return rows.view(np.uint8).data
+    return rows.view(unit).reshape(mask.shape)[mask].view(np.uint8).data
 
 
 def _fill(slot: NDArray[Any], values: NDArray[Any]) -> None:

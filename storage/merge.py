@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from storage.copy import copy_encoded
+from storage.copy import Piece, copy_encoded
 from storage.database import Connection
 from storage.hypertables import Column, Hypertable, Type
 
@@ -20,7 +20,7 @@ WHERE name = 'timescaledb.max_tuples_decompressed_per_dml_transaction'
 """
 
 
-async def merge_encoded(connection: Connection, table: Hypertable, pieces: Sequence[bytes]) -> int:
+async def merge_encoded(connection: Connection, table: Hypertable, pieces: Sequence[Piece]) -> int:
     """Insert rows (from `storage.copy.encode_pieces`) that `table` does not have; returns their samples.
 
     The rest were duplicates, of rows in the table or of each other. Inside the caller's transaction.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from protocols.samples import Reason
 from storage.columns import Array, Batch, ColumnData
-from storage.copy import encode_pieces
+from storage.copy import Piece, encode_pieces, shapes
 from storage.hypertables import DEVICE_EVENTS, HYPERTABLES, Hypertable
 from stream.batcher import Batcher, Checked, Limits
 from stream.checks import DAY_US, ClockLimits, check
@@ -54,7 +54,7 @@ class Lane:
 
     table: Hypertable
     batch: Batch
-    pieces: Sequence[bytes]
+    pieces: Sequence[Piece]
     times_us: NDArray[np.int64]
     is_late: bool = False
 
@@ -183,6 +183,10 @@ class Preparer:
 def lane(table: Hypertable, batch: Batch, *, is_late: bool = False) -> Iterator[Lane]:
     """Encode `batch` for `table`; nothing where it is empty."""
     if batch.rows:
+        # stable: rows of a shape stay sorted by key, and a device nearly always has one shape
+        shape = shapes(table, batch)
+        if shape is not None and (shape != shape[0]).any():
+            batch = batch.take(np.argsort(shape, kind="stable"))
         width = chunk_us(table)
         times_us = np.unique(batch.integers(table.time) // width) * width
         yield Lane(table, batch, encode_pieces(table, batch), times_us, is_late)

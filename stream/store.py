@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from protocols.samples import Reason
 from storage.columns import Batch, ColumnData
-from storage.copy import copy_encoded, copy_rows, encode_pieces
+from storage.copy import Piece, copy_encoded, copy_rows, encode_pieces
 from storage.database import Connection
 from storage.hypertables import Hypertable, Type
 from storage.merge import lift_decompression_limit, merge_encoded
@@ -100,7 +100,7 @@ async def _store(
     connection: Connection,
     table: Hypertable,
     batch: Batch,
-    pieces: Sequence[bytes],
+    pieces: Sequence[Piece],
     result: _Result,
     *,
     merge: bool = False,

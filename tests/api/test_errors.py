@@ -1,6 +1,6 @@
 """Refusals: each family's own words, for paths that exist and for those that do not."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
@@ -90,7 +90,7 @@ async def test_lone_surrogates_are_refused(api: httpx.AsyncClient) -> None:
 async def test_bodies_are_bounded(api: httpx.AsyncClient, config: ApiConfig, announced: bool) -> None:
     body = b" " * (config.body_bytes_max + 1)
 
-    async def stream():  # type: ignore[no-untyped-def]
+    async def stream() -> AsyncIterator[bytes]:
         yield body
 
     content = body if announced else stream()
@@ -99,6 +99,7 @@ async def test_bodies_are_bounded(api: httpx.AsyncClient, config: ApiConfig, ann
     )
     assert answer.status_code == 400
     assert answer.json()["success"] is False
+    assert "too large" in answer.json()["message"]
 
 
 async def test_what_nobody_expected_is_a_500_in_the_familys_words(

@@ -239,6 +239,7 @@ async def test_who_may_start(
     for changes in ({"chargerId": "CP-9"}, {"userId": "9999"}, {"userId": str(dealer.id)}):
         answer = await api.post(URL, json=order(driver, **changes), headers=brand.headers)
         assert answer.status_code == 404
-    for changes in ({"connectorId": 0}, {"connectorId": 10**9}, {"chargerId": ""}):
-        answer = await api.post(URL, json=order(driver, **changes), headers=brand.headers)
+    wrong: tuple[dict[str, object], ...] = ({"connectorId": 0}, {"connectorId": 10**9}, {"chargerId": ""})
+    for fields in wrong:
+        answer = await api.post(URL, json=order(driver, **fields), headers=brand.headers)
         assert answer.status_code == 422
