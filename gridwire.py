@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import prometheus_client
 import psycopg
@@ -25,7 +25,6 @@ import uvloop
 from argon2 import PasswordHasher
 from nats.aio.client import Client as Bus
 from psycopg_pool import PoolTimeout
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -33,8 +32,9 @@ from api.app import ApiConfig
 from api.app import run as run_api
 from deploy.folder import secret
 from deploy.local import Plan, run_local
+from deploy.logs import log_json
 from deploy.messages import SetupError
-from deploy.settings import Settings
+from deploy.settings import Settings, needed, read_settings
 from deploy.terminal import Status, scrape
 from ingest.mqtt.connection import BrokerConfig
 from ingest.mqtt.ingestor import IngestorConfig
@@ -56,7 +56,6 @@ from stream.log import LogConfig, ensure_log
 from stream.writer import WriterConfig
 from stream.writer import run as run_writer
 
-T = TypeVar("T")
 log = structlog.get_logger()
 console = Console()
 app = typer.Typer(
@@ -116,7 +115,7 @@ async def _api(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: Ca
     config = ApiConfig(
         host=s.listen_host,
         port=s.http_port,
-        secret_key=_needed(s.secret_key, "GRIDWIRE_SECRET_KEY").get_secret_value(),
+        secret_key=needed(s.secret_key, "GRIDWIRE_SECRET_KEY").get_secret_value(),
         evcms_requests_per_15_minutes=s.evcms_requests_per_15_minutes,
         ienerzy_auth_per_minute=s.ienerzy_auth_per_minute,
         ienerzy_requests_per_minute=s.ienerzy_requests_per_minute,
@@ -129,7 +128,7 @@ async def _api(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: Ca
 async def _mqtt(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     config = IngestorConfig(
         # the session's name must outlive this process; ingestors that share a group need one each
-        broker=BrokerConfig(_needed(s.mqtt_url, "GRIDWIRE_MQTT_URL"), s.mqtt_client_id),
+        broker=BrokerConfig(needed(s.mqtt_url, "GRIDWIRE_MQTT_URL"), s.mqtt_client_id),
         clock=clock,
         partitions=s.log_partitions,
         unknown_devices=s.unknown_devices,
@@ -195,8 +194,8 @@ async def _until_stopped(task: Awaitable[None], stop: asyncio.Event) -> None:
 
 @contextlib.asynccontextmanager
 async def _servers(settings: Settings, name: str) -> AsyncIterator[tuple[Pool, Bus]]:
-    url = _needed(settings.database_url, "GRIDWIRE_DATABASE_URL")
-    bus_url = _needed(settings.nats_url, "GRIDWIRE_NATS_URL")
+    url = needed(settings.database_url, "GRIDWIRE_DATABASE_URL")
+    bus_url = needed(settings.nats_url, "GRIDWIRE_NATS_URL")
     async with open_pool(url, size_max=settings.database_pool_max, name=name) as pool:
         try:
             bus = await asyncio.wait_for(connect_bus(bus_url, name), CONNECT_TIMEOUT_S)
@@ -228,21 +227,21 @@ def up(
     size = ("--chargers", str(chargers), "--batteries", str(batteries))
     fleet = (*size, "--seed", str(seed), "--faults", faults) if chargers or batteries else ()
     plan = Plan([role.value for role in Role], fleet, Prepare(chargers, batteries))
-    asyncio.run(run_local(_settings(), plan, console))
+    asyncio.run(run_local(read_settings(), plan, console))
 
 
 @app.command()
 def serve(roles: Annotated[list[Role], typer.Argument(help="One or more roles.")]) -> None:
     """Run roles in this process against GRIDWIRE_DATABASE_URL, GRIDWIRE_NATS_URL, GRIDWIRE_MQTT_URL."""
-    settings = _settings()
-    _log_json(settings.log_level)
+    settings = read_settings()
+    log_json(settings.log_level)
     _run(_serve(settings, list(dict.fromkeys(roles))))
 
 
 @app.command()
 def migrate() -> None:
     """Bring the database to this version: migrations, hypertables, partitions. Safe to repeat."""
-    report = _migrate(_settings())
+    report = _migrate(read_settings())
     console.print(f"{report.abilities.value}, schema version {report.version}")
     for name in (*report.applied, *report.tables_made):
         console.print(f"  new: {name}")
@@ -262,8 +261,8 @@ def simulate(
     ] = False,
 ) -> None:
     """Run a simulated fleet against a gateway and a broker, until Ctrl-C."""
-    settings = _settings()
-    _log_json(settings.log_level)
+    settings = read_settings()
+    log_json(settings.log_level)
     if register:
         secret_hash = PasswordHasher().hash(password or "")
         _run(_register_fleet(settings, chargers, batteries, secret_hash, secret_hash))
@@ -291,7 +290,7 @@ def status(
     url: Annotated[str | None, typer.Option(help="Of the API; default: this machine.")] = None,
 ) -> None:
     """Show what a running Gridwire says of itself in /metrics."""
-    base = url or f"http://127.0.0.1:{_settings().http_port}"
+    base = url or f"http://127.0.0.1:{read_settings().http_port}"
     figures = scrape(f"{base}/metrics")
     if figures is None:
         raise SetupError(f"No Gridwire answers at {base}.", "Start one, or name another with --url.")
@@ -322,7 +321,7 @@ def users_create(
         )  # fmt: skip
         console.print(f"{system} {role} {name}: id {user.id}")
 
-    _run(_with_connection(_settings(), create))
+    _run(_with_connection(read_settings(), create))
 
 
 @devices_app.command("register")
@@ -345,7 +344,7 @@ def devices_register(
             await devices.set_device_secret(connection, device.id, secret_hash)
         console.print(f"{kind.value} {device.identity}: id {device.id}, active")
 
-    _run(_with_connection(_settings(), register))
+    _run(_with_connection(read_settings(), register))
 
 
 @devices_app.command("list")
@@ -367,19 +366,19 @@ def devices_list(
         if len(found) == LIST_LIMIT:
             console.print(f"the first {LIST_LIMIT} are shown")
 
-    _run(_with_connection(_settings(), show))
+    _run(_with_connection(read_settings(), show))
 
 
 @devices_app.command("activate")
 def devices_activate(kind: Kind, identity: str) -> None:
     """Let a quarantined device's samples in from now on."""
-    _run(_with_connection(_settings(), _set_status(kind, identity, "active")))
+    _run(_with_connection(read_settings(), _set_status(kind, identity, "active")))
 
 
 @devices_app.command("archive")
 def devices_archive(kind: Kind, identity: str) -> None:
     """Shut a device out; what it has sent stays."""
-    _run(_with_connection(_settings(), _set_status(kind, identity, "archived")))
+    _run(_with_connection(read_settings(), _set_status(kind, identity, "archived")))
 
 
 # --- what the commands share --------------------------------------------------------------------
@@ -437,7 +436,7 @@ def _drivers(chargers: int) -> int:
 
 def _migrate(settings: Settings) -> MigrationReport:
     try:
-        return migrate_database(_needed(settings.database_url, "GRIDWIRE_DATABASE_URL"))
+        return migrate_database(needed(settings.database_url, "GRIDWIRE_DATABASE_URL"))
     except StorageError as error:
         raise SetupError(str(error), "The database was left as it is.") from error
     except psycopg.OperationalError as error:
@@ -450,7 +449,7 @@ def _away(error: Exception) -> SetupError:
 
 async def _with_connection(settings: Settings, work: Callable[[Connection], Awaitable[None]]) -> None:
     """One transaction; what the database refuses is said in its words."""
-    url = _needed(settings.database_url, "GRIDWIRE_DATABASE_URL")
+    url = needed(settings.database_url, "GRIDWIRE_DATABASE_URL")
     try:
         async with open_pool(url, size_max=2, name="command") as pool, pool.connection() as connection:
             await work(connection)
@@ -479,23 +478,6 @@ def _check_account(system: str, role: str, email: str | None, phone: str | None)
         )
 
 
-def _needed(value: T | None, name: str) -> T:
-    if value is None:
-        raise SetupError(f"{name} is not set.", "Set it, or run everything with: gridwire up")
-    return value
-
-
-def _settings() -> Settings:
-    try:
-        return Settings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise SetupError(
-            f"GRIDWIRE_{str(first['loc'][0]).upper()} is {first['input']!r}: {first['msg']}.",
-            "The settings and their defaults are in .env.example.",
-        ) from error
-
-
 def _stop_on_signals() -> asyncio.Event:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -505,22 +487,6 @@ def _stop_on_signals() -> asyncio.Event:
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
     uvloop.run(work)
-
-
-def _log_json(level: str) -> None:
-    """JSON lines on stdout, the event's name first."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ What the roles are, and what is to be done once the database runs, is handed in 
 """
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from rich.live import Live
 from deploy.folder import check_ports, data_folder, secret
 from deploy.nats import NatsServer, prepare_nats
 from deploy.postgres import PostgresServer, prepare_postgres
-from deploy.settings import Settings
+from deploy.settings import SERVERS_FILE, Settings
 from deploy.supervisor import Service, Supervisor
 from deploy.terminal import Status, scrape
 
@@ -59,7 +60,7 @@ async def run_local(settings: Settings, plan: Plan, console: Console) -> None:
             starting.cancel()
             stopping.cancel()
             with console.status("stopping, the last started first ..."):
-                await run.supervisor.stop_all()
+                await run.stop()
             console.print("stopped; nothing is lost")
 
 
@@ -91,6 +92,7 @@ class LocalRun:
         await self._step("PostgreSQL", _postgres_service(postgres))
         await self._step("nats-server (log, bus, MQTT)", _nats_service(nats))
         self.environment = environment = _environment(settings, self._folder, postgres, nats)
+        self._announce(environment)
         with self._console.status("migrating, registering ..."):
             await asyncio.to_thread(postgres.ensure_database)
             lines = await asyncio.to_thread(self._plan.prepare, environment, self._folder)
@@ -108,6 +110,20 @@ class LocalRun:
         self._console.print(f"[bold green]all ready[/bold green] after {time.monotonic() - began:.1f} s")
         return lines
 
+    async def stop(self) -> None:
+        """Stop everything, the last started first."""
+        (self._folder / SERVERS_FILE).unlink(missing_ok=True)
+        await self.supervisor.stop_all()
+
+    def _announce(self, environment: Mapping[str, str]) -> None:
+        """Let other commands on this machine find the servers; their passwords are the owner's alone."""
+        urls = {
+            name: environment[f"GRIDWIRE_{name.upper()}"] for name in ("database_url", "nats_url", "mqtt_url")
+        }
+        path = self._folder / SERVERS_FILE
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(urls))
+
     async def _step(self, text: str, service: Service) -> None:
         with self._console.status(f"{text} ..."):
             await self.supervisor.start(service)
@@ -123,7 +139,7 @@ async def _show(
     screen = Live(console=console, auto_refresh=False, screen=False) if console.is_terminal else None
     if screen is None:
         for name, address in status.addresses:
-            console.print(f"  {name}: {address}")
+            console.print(f"  {name}: {address}", soft_wrap=True, highlight=False)
     else:
         screen.start()
     try:

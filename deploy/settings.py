@@ -3,13 +3,18 @@
 `.env.example` lists them; a test holds it against this class.
 """
 
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from deploy.messages import SetupError
+
+T = TypeVar("T")
 MIB = 1024 * 1024
+SERVERS_FILE = "servers.json"  # where the servers of a running `gridwire up` are
 
 
 class Settings(BaseSettings):
@@ -50,3 +55,29 @@ class Settings(BaseSettings):
     def log_bytes_max(self) -> int:
         """Bytes of the durable log."""
         return self.log_mib_max * MIB
+
+
+def needed(value: T | None, name: str) -> T:
+    """Return a setting that must be there; `SetupError` names it if it is not."""
+    if value is None:
+        raise SetupError(f"{name} is not set.", "Set it, or run everything with: gridwire up")
+    return value
+
+
+def read_settings() -> Settings:
+    """Read the environment and .env; `SetupError` names the first setting that is wrong.
+
+    Where no database is named and a `gridwire up` runs on the data folder, its servers are meant.
+    """
+    try:
+        settings = Settings()
+        running = settings.data_dir / SERVERS_FILE
+        if settings.database_url is None and running.exists():
+            return settings.model_copy(update=json.loads(running.read_text()))
+        return settings
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SetupError(
+            f"GRIDWIRE_{str(first['loc'][0]).upper()} is {first['input']!r}: {first['msg']}.",
+            "The settings and their defaults are in .env.example.",
+        ) from error

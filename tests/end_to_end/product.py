@@ -105,7 +105,7 @@ async def running_product(
         product.accounts["admin"] = (folder / "secrets" / "demo_password").read_text()
         yield product
     finally:
-        await run.supervisor.stop_all()
+        await run.stop()
 
 
 def fleet_of(product: Product, *, chargers: int, batteries: int, **more: Any) -> FleetConfig:

@@ -121,6 +121,7 @@ def test_up_runs_everything_and_goes_on_with_the_same_data(up: Up) -> None:
         control = ie.post("/api/batteries/SIM-BAT-0001/control", json={"action": "deactivate"})
         assert control.json()["status"] == "inactive", control.text
         assert "pending_status" not in control.json()
+        check_command_line(up, ev)
         sessions = ev.get("/api/v1/sessions").json()["pagination"]["total"]
     assert up.stop() == 0
     up.start(0, 0)
@@ -133,6 +134,24 @@ def test_up_runs_everything_and_goes_on_with_the_same_data(up: Up) -> None:
         assert answer.status_code == 400
         assert "offline" in answer.json()["message"]
     assert up.stop() == 0
+
+
+def check_command_line(up: Up, ev: httpx.Client) -> None:
+    """Other commands find the running servers by the data folder, as the README promises."""
+
+    def gridwire(*words: str) -> str:
+        argv = (sys.executable, "-m", "gridwire", *words)
+        environment = {**up.environment, "GRIDWIRE_NEW_PASSWORD": "a secret of its own"}
+        done = subprocess.run(argv, check=False, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert "active" in gridwire("devices", "register", "charger", "CP-0042")
+    assert "CP-0042" in gridwire("devices", "list", "--kind", "charger")
+    assert ev.get("/api/v1/chargers/CP-0042").json()["data"]["status"] == "Offline"
+    user = ("--system", "evcms", "--role", "brand", "--name", "Asha", "--email", "asha@example.com")
+    assert "id" in gridwire("users", "create", *user)
+    assert "chargers connected" in gridwire("status")
 
 
 def check_commands(up: Up, ev: httpx.Client) -> None:
