@@ -7,6 +7,7 @@ password: whoever may enter its socket folder (mode 0700) is its owner.
 import hashlib
 import os
 import pwd
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -104,11 +105,18 @@ def _account() -> str | None:
 
 
 def _home(folder: Path, account: str | None) -> Path:
-    """Where the server lives: `folder`, unless its account cannot get there."""
+    """Where the server lives: `folder`, unless its account cannot get there.
+
+    The name of a home elsewhere is kept in `folder`: who removes the folder begins with empty data.
+    """
     folder = folder.resolve()
     if account is None or _can_enter(folder):
         return folder
-    return SHARED_HOME / hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    name = folder / "home"
+    if not name.exists():
+        name.write_text(secrets.token_hex(8))
+    return SHARED_HOME / name.read_text()
 
 
 def _can_enter(folder: Path) -> bool:

@@ -1,3 +1,5 @@
+import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -73,3 +75,16 @@ def test_env_example_lists_every_setting_with_its_default() -> None:
             assert line == f"{key}={field.default}"
         else:
             assert line.startswith("#")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another account")
+def test_a_private_folder_gets_a_home_elsewhere_that_goes_with_it(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    first = prepare_postgres(tmp_path / "postgres")
+    assert prepare_postgres(tmp_path / "postgres").data == first.data
+    assert not first.data.is_relative_to(tmp_path)
+    shutil.rmtree(tmp_path / "postgres")
+    second = prepare_postgres(tmp_path / "postgres")
+    assert second.data != first.data
+    for server in (first, second):
+        shutil.rmtree(server.data.parent)

@@ -17,8 +17,8 @@ BETWEEN_KILLS_S = 5.0
 KILLED = ("writer", "ocpp", "nats", "postgres", "mqtt")
 
 
-async def test_every_acknowledged_sample_survives_the_death_of_every_part(tmp_path: Path) -> None:
-    async with running_product(tmp_path / "data", (), CHARGERS, BATTERIES) as product:
+async def test_every_acknowledged_sample_survives_the_death_of_every_part(server_folder: Path) -> None:
+    async with running_product(server_folder / "kills", (), CHARGERS, BATTERIES) as product:
         config = fleet_of(
             product,
             chargers=CHARGERS,

@@ -24,8 +24,8 @@ FROM sessions JOIN devices ON devices.id = device_id JOIN cdrs ON cdrs.session_i
 """
 
 
-async def test_a_thousand_sessions_are_billed_once_each(tmp_path: Path) -> None:
-    async with running_product(tmp_path / "data", (), CHARGERS, 0) as product:
+async def test_a_thousand_sessions_are_billed_once_each(server_folder: Path) -> None:
+    async with running_product(server_folder / "thousand_sessions", (), CHARGERS, 0) as product:
         config = fleet_of(
             product,
             chargers=CHARGERS,

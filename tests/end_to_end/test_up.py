@@ -69,8 +69,8 @@ class Up:
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
-    folder = tmp_path / "data"
+def up(server_folder: Path) -> Iterator[Up]:
+    folder = server_folder / "up"
     running = Up(folder)
     yield running
     if running.process is not None:
