@@ -264,7 +264,8 @@ def simulate(
     settings = read_settings()
     log_json(settings.log_level)
     if register:
-        secret_hash = PasswordHasher().hash(password or "")
+        # the demo accounts get it too: an empty one would be an open door
+        secret_hash = PasswordHasher().hash(needed(password or None, "GRIDWIRE_FLEET_PASSWORD"))
         _run(_register_fleet(settings, chargers, batteries, secret_hash, secret_hash))
     config = FleetConfig(
         chargers=chargers,

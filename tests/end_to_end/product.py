@@ -15,11 +15,11 @@ from rich.console import Console
 
 from deploy.local import LocalRun, Plan
 from deploy.settings import Settings
+from deploy.temporary import free_port
 from deploy.terminal import Figures, scrape, total
 from gridwire import Prepare, Role, clock
 from simulators.fleet import FleetConfig
 from storage.demo import DRIVER_ID_TAG
-from tests.servers import free_port
 
 READY_TIMEOUT_S = 90.0
 

@@ -18,6 +18,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
+from deploy.temporary import TemporaryNats as Nats
 from ingest.mqtt import ingestor
 from ingest.mqtt.commands import RelayConfig
 from ingest.mqtt.connection import BrokerConfig, BrokerConnection, Message
@@ -32,7 +33,6 @@ from stream.frames import decode_frame
 from stream.headers import FrameHeader
 from stream.log import STREAM, LogConfig, ensure_log
 from stream.reader import FetchLimits, LogReader
-from tests.servers import Nats
 
 TELEMETRY = topics.build("BAT-1", Channel.TELEMETRY)
 

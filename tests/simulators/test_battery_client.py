@@ -9,6 +9,7 @@ from uuid import UUID
 
 import aiomqtt
 
+from deploy.temporary import TemporaryNats as Nats
 from protocols.battery import topics
 from protocols.battery.commands import Answer, Command, decode_answer, encode_command
 from protocols.battery.telemetry import decode
@@ -18,7 +19,6 @@ from simulators.battery import Battery, BatterySettings
 from simulators.battery_client import BatteryClient, BrokerConfig
 from simulators.faults import Faults
 from simulators.records import BatteryRow
-from tests.servers import Nats
 from tests.simulators.central import until
 from tests.simulators.test_charger_client import Recorded, clock
 

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from deploy.temporary import free_port
 from simulators.charger import ChargePoint
 from simulators.charger_client import ChargerClient, LinkConfig
 from simulators.charger_settings import ChargerSettings
 from simulators.faults import Faults
 from simulators.records import ChargerRow, Counted, Record, SessionStarted, SessionStopped
-from tests.servers import free_port
 from tests.simulators.central import Central, CentralServer, until
 
 QUICK: dict[str, Any] = {

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from deploy.temporary import TemporaryNats as Nats
+from deploy.temporary import free_port
 from simulators import ledger
 from simulators.fleet import FleetConfig, battery_serials, charger_identities, run
-from tests.servers import Nats, free_port
 from tests.simulators.central import Central, CentralServer, until
 from tests.simulators.test_battery_client import platform
 from tests.simulators.test_charger_client import clock

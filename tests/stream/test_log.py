@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nats.aio.client import Client
 
+from deploy.temporary import TemporaryNats as Nats
 from protocols.samples import DecodeError, Rows
 from stream.batcher import Limits, check_rows
 from stream.budget import Budget
@@ -16,7 +17,6 @@ from stream.frames import decode_frame
 from stream.headers import FrameHeader, read_header
 from stream.log import STREAM, SUBJECT, LogConfig, ensure_log, log_heads
 from stream.reader import Entry, FetchLimits, LogReader
-from tests.servers import Nats
 from tests.stream.helpers import SAMPLES_OF_ROW, battery_rows, now_us, open_log, publisher
 
 FETCH = FetchLimits(wait_s=0.1)

@@ -3,6 +3,7 @@ import random
 
 from nats.aio.client import Client
 
+from deploy.temporary import TemporaryNats as Nats
 from protocols.samples import DecodeError, Reason, Rows
 from storage.database import Pool
 from storage.hypertables import DEVICE_EVENTS
@@ -14,7 +15,6 @@ from stream.headers import FrameHeader
 from stream.log import STREAM, SUBJECT, log_heads
 from stream.reader import FetchLimits
 from stream.writer import WriterConfig
-from tests.servers import Nats
 from tests.stream.helpers import (
     SAMPLES_OF_ROW,
     battery_rows,
