@@ -26,7 +26,7 @@ from storage.database import Pool, open_pool
 from storage.hypertables import BATTERY_SAMPLES, Hypertable, Type
 from storage.partitions import ensure_partitions
 from storage.queries.totals import get_position
-from stream.frames import REASON, encode_frame, samples_per_row
+from stream.frames import REASON, count_samples, encode_frame
 from stream.headers import FrameHeader
 from stream.log import STREAM, SUBJECT, LogConfig, ensure_log
 from stream.prepare import sort_unique
@@ -112,7 +112,7 @@ def make_load(table: Hypertable, rows: int, frame_rows: int, batch_frames: int, 
         buffers=[encode_pieces(table, sort_unique(table, batch)) for batch in joined],
         times_us=np.concatenate([frame.integers("ts") for frame in frames]),
         rows=rows,
-        samples=sum(int(samples_per_row(table, frame).sum()) for frame in frames),
+        samples=sum(count_samples(table, frame) for frame in frames),
         frame_rows=frame_rows,
     )
 

@@ -217,3 +217,17 @@ def samples_per_row(table: Hypertable, batch: Batch) -> NDArray[np.int64]:
         else:
             counts += data.valid
     return counts
+
+
+def count_samples(table: Hypertable, batch: Batch) -> int:
+    """Return the sum of `samples_per_row`, without an array a row."""
+    total = 0
+    for column in table.quantities:
+        data = batch.columns[column.name]
+        if data.offsets is None:
+            total += batch.rows if data.valid is None else int(np.count_nonzero(data.valid))
+        elif data.valid is None:
+            total += int(data.offsets[-1] - data.offsets[0])
+        else:
+            total += int(data.lengths[data.valid].sum())
+    return total

@@ -23,7 +23,7 @@ from stream.batcher import Batcher, Checked, Limits, Taken, check_rows
 from stream.budget import Budget
 from stream.errors import FrameError, PublisherClosedError
 from stream.events import payload_refused
-from stream.frames import encode_frame, samples_per_row
+from stream.frames import count_samples, encode_frame
 from stream.headers import FrameHeader, read_header
 
 STREAM = "GRIDWIRE_LOG"
@@ -234,7 +234,7 @@ class Publisher:
         """Give a frame its number and add its samples to the counts. A number is never used twice."""
         producer = self._producers[partition]
         producer.seq += 1
-        producer.decoded += int(samples_per_row(table, batch).sum())
+        producer.decoded += count_samples(table, batch)
         for reason, count in refused.items():
             known = reason in producer.refused or len(producer.refused) < REFUSAL_REASONS_MAX
             producer.refused[reason if known else "other"] += count

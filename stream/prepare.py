@@ -21,7 +21,7 @@ from stream.batcher import Batcher, Checked, Limits
 from stream.checks import DAY_US, ClockLimits, check
 from stream.errors import FrameError, LogGapError
 from stream.events import device_event
-from stream.frames import REASON, decode_frame, samples_per_row
+from stream.frames import REASON, count_samples, decode_frame, samples_per_row
 from stream.headers import FrameHeader
 from stream.reader import Entry
 
@@ -55,6 +55,7 @@ class Lane:
     table: Hypertable
     batch: Batch
     pieces: Sequence[Piece]
+    samples: int
     times_us: NDArray[np.int64]
     is_late: bool = False
 
@@ -142,7 +143,7 @@ class Preparer:
             log.error(
                 "frame_newer", producer=header.producer, columns=frame.unknown, action="update the writer"
             )
-            kept = int(samples_per_row(frame.table, frame.batch).sum())
+            kept = count_samples(frame.table, frame.batch)
             totals[frame.table.name, "quarantined", "unknown_column"] += promised - kept
         return frame.table, frame.batch
 
@@ -167,8 +168,8 @@ class Preparer:
         """Sort, drop duplicates, and part the rows that may belong to compressed chunks from the others."""
         unique = sort_unique(table, batch)
         if unique.rows < batch.rows:
-            dropped = samples_per_row(table, batch).sum() - samples_per_row(table, unique).sum()
-            totals[table.name, "duplicate", ""] += int(dropped)
+            dropped = count_samples(table, batch) - count_samples(table, unique)
+            totals[table.name, "duplicate", ""] += dropped
         times_us = unique.integers(table.time)
         is_late = times_us < now_us - self._limits.late_us
         if not is_late.any():
@@ -189,7 +190,7 @@ def lane(table: Hypertable, batch: Batch, *, is_late: bool = False) -> Iterator[
             batch = batch.take(np.argsort(shape, kind="stable"))
         width = chunk_us(table)
         times_us = np.unique(batch.integers(table.time) // width) * width
-        yield Lane(table, batch, encode_pieces(table, batch), times_us, is_late)
+        yield Lane(table, batch, encode_pieces(table, batch), count_samples(table, batch), times_us, is_late)
 
 
 def quarantine_lane(table: Hypertable, batch: Batch) -> Lane:

@@ -9,6 +9,7 @@ stored by statements of their own, so that a duplicate among them (most late row
 the fresh rows nothing.
 """
 
+import asyncio
 import base64
 from collections import Counter
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ from storage.merge import lift_decompression_limit, merge_encoded
 from storage.partitions import PARTITIONS_AT_ONCE_MAX, ensure_partitions
 from storage.queries.totals import SampleTotal, add_totals, advance_position, record_producer
 from stream.errors import PositionMovedError
-from stream.frames import REASON, samples_per_row
+from stream.frames import REASON, count_samples
 from stream.prepare import Lane, Outcome, Prepared, quarantine_lane
 
 # What a row can be at fault for; anything else is the server's state and passes.
@@ -49,40 +50,62 @@ Chunks = set[tuple[str, int]]  # table and time of each chunk that is known to b
 
 
 async def commit(
-    connection: Connection, partition: int, position: int, prepared: Prepared, chunks: Chunks
+    connection: Connection,
+    partition: int,
+    position: int,
+    prepared: Prepared,
+    chunks: Chunks,
+    before: asyncio.Task[None] | None = None,
 ) -> None:
     """Store what was prepared and move the position from `position`, in one transaction.
 
+    The rows are sent at once, the bookkeeping when `before`, the transaction in front, is committed.
     Native partitions are asked for only where `chunks` lacks theirs; it learns them by the commit.
-    Raises `PositionMovedError` if another writer has moved it, `psycopg.Error` as the server does: then
-    nothing was stored, except where the connection broke in the commit itself; the position knows.
+    Raises `PositionMovedError` if another writer has moved it, `psycopg.Error` as the server does, and
+    what `before` raised: then nothing was stored, except where the connection broke in the commit
+    itself; the position knows.
     """
     lanes = (*prepared.lanes, *prepared.quarantined)
     needed = {(lane.table.name, time_us) for lane in lanes for time_us in lane.times_us.tolist()}
     async with connection.transaction():
-        if not await advance_position(connection, partition, position, prepared.position):
-            raise PositionMovedError(f"partition {partition} does not stand at {position} any more")
         if not needed <= chunks:
             for lane in lanes:
                 await _ensure_partitions(connection, lane)
-        totals = Counter(prepared.totals)
-        if any(lane.is_late for lane in prepared.lanes):
-            await lift_decompression_limit(connection)
-        for lane in prepared.lanes:
-            await _store_lane(connection, lane, totals)
-        for lane in prepared.quarantined:
-            await _quarantine(connection, lane)
-        for head in prepared.heads:
-            new = (head.producer, head.source, head.seq, head.received, head.decoded, head.refused)
-            if not await record_producer(connection, *new):
-                raise PositionMovedError(f"frame {head.seq} of {head.producer} was stored by another writer")
-        await add_totals(connection, [SampleTotal(*key, count) for key, count in totals.items() if count])
+        totals = await _store_lanes(connection, prepared)
+        if before is not None:
+            await asyncio.wait([before])  # not cancelled with this one
+            before.result()
+        await _record(connection, partition, position, prepared, totals)
     chunks |= needed
+
+
+async def _store_lanes(connection: Connection, prepared: Prepared) -> Counter[Outcome]:
+    totals = Counter(prepared.totals)
+    if any(lane.is_late for lane in prepared.lanes):
+        await lift_decompression_limit(connection)
+    for lane in prepared.lanes:
+        await _store_lane(connection, lane, totals)
+    for lane in prepared.quarantined:
+        await _quarantine(connection, lane)
+    return totals
+
+
+async def _record(
+    connection: Connection, partition: int, position: int, prepared: Prepared, totals: Counter[Outcome]
+) -> None:
+    """The bookkeeping of a transaction, last in it: its rows are locked until the commit."""
+    if not await advance_position(connection, partition, position, prepared.position):
+        raise PositionMovedError(f"partition {partition} does not stand at {position} any more")
+    for head in prepared.heads:
+        new = (head.producer, head.source, head.seq, head.received, head.decoded, head.refused)
+        if not await record_producer(connection, *new):
+            raise PositionMovedError(f"frame {head.seq} of {head.producer} was stored by another writer")
+    await add_totals(connection, [SampleTotal(*key, count) for key, count in totals.items() if count])
 
 
 async def _store_lane(connection: Connection, lane: Lane, totals: Counter[Outcome]) -> None:
     result = _Result()
-    await _store(connection, lane.table, lane.batch, lane.pieces, result)
+    await _store(connection, lane.table, lane.batch, lane.pieces, lane.samples, result)
     name = lane.table.name
     totals[name, "stored", ""] += result.stored
     totals[name, "duplicate", ""] += result.duplicate
@@ -90,7 +113,7 @@ async def _store_lane(connection: Connection, lane: Lane, totals: Counter[Outcom
         reason = Reason.REFUSED_BY_DATABASE
         rows = Batch.concatenate(result.refused)
         reasons = ColumnData(np.full(rows.rows, reason, np.int16))
-        totals[name, "quarantined", reason.name.lower()] += _samples(lane.table, rows)
+        totals[name, "quarantined", reason.name.lower()] += count_samples(lane.table, rows)
         refused = quarantine_lane(lane.table, rows.with_column(REASON.name, reasons))
         await _ensure_partitions(connection, refused)
         await _quarantine(connection, refused)
@@ -101,12 +124,12 @@ async def _store(
     table: Hypertable,
     batch: Batch,
     pieces: Sequence[Piece],
+    samples: int,
     result: _Result,
     *,
     merge: bool = False,
 ) -> None:
     """Store `batch` (`pieces` are the same, encoded), each attempt behind a savepoint."""
-    samples = _samples(table, batch)
     try:
         async with connection.transaction():
             if merge:
@@ -116,14 +139,15 @@ async def _store(
                 stored = samples
     except REFUSALS as error:
         if isinstance(error, psycopg.errors.UniqueViolation) and not merge:
-            await _store(connection, table, batch, pieces, result, merge=True)
+            await _store(connection, table, batch, pieces, samples, result, merge=True)
         elif batch.rows == 1:
             log.warning("row_refused", table=table.name, error=str(error))
             result.refused.append(batch)
         else:
             half = batch.rows // 2
             for part in (batch.take(slice(half)), batch.take(slice(half, None))):
-                await _store(connection, table, part, encode_pieces(table, part), result, merge=merge)
+                pieces = encode_pieces(table, part)
+                await _store(connection, table, part, pieces, count_samples(table, part), result, merge=merge)
     else:
         result.stored += stored
         result.duplicate += samples - stored
@@ -132,7 +156,7 @@ async def _store(
 async def _quarantine(connection: Connection, lane: Lane) -> None:
     """Store rows in a quarantine twin; what even that refuses (broken JSON) goes there as base64."""
     result = _Result()
-    await _store(connection, lane.table, lane.batch, lane.pieces, result)
+    await _store(connection, lane.table, lane.batch, lane.pieces, lane.samples, result)
     if result.refused:
         salvaged = _salvage(lane.table, Batch.concatenate(result.refused))
         await copy_rows(connection, lane.table, salvaged)
@@ -142,10 +166,6 @@ async def _ensure_partitions(connection: Connection, lane: Lane) -> None:
     for start in range(0, len(lane.times_us), PARTITIONS_AT_ONCE_MAX):
         times_us = lane.times_us[start : start + PARTITIONS_AT_ONCE_MAX]
         await ensure_partitions(connection, lane.table, times_us)
-
-
-def _samples(table: Hypertable, batch: Batch) -> int:
-    return int(samples_per_row(table, batch).sum())
 
 
 def _salvage(table: Hypertable, batch: Batch) -> Batch:

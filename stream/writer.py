@@ -1,14 +1,17 @@
 """The writer: takes frames from the log to the tables, exactly once, one loop a partition.
 
-Started by the command line as a role. While the database takes one batch, a worker thread prepares the
-next. After any trouble (database or log away, another writer, a lost connection) a loop begins anew
+Started by the command line as a role. While the database takes the rows of up to two transactions, a
+worker thread prepares the next; they commit one after the other. After any trouble (database or log away, another writer, a lost connection) a loop begins anew
 behind the position that the database has; nothing that matters is kept in memory.
 """
 
 import asyncio
 import contextlib
+import itertools
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import nats.errors
@@ -27,6 +30,10 @@ from stream.store import Chunks, commit
 
 log = structlog.get_logger()
 
+AT_ONCE = 2  # transactions of a partition that send rows; they commit in their order
+# After trouble, so many transactions go alone: two that have the same rows (a device that sent all again)
+# in another order may wait for each other, and PostgreSQL ends one of them.
+ALONE_FOR = 16
 _TROUBLE = (psycopg.Error, nats.errors.Error, StreamError, StorageError, TimeoutError, OSError)
 
 
@@ -95,23 +102,29 @@ class _Loop:
         self._lag = lag
         self._reader = LogReader(bus.jetstream(), partition)
         self._backoff_s = config.backoff_s_min
+        self._alone_for = 0
         self._from_start = False
         self._stored_to = 0
         self._purged_to = 0
         self._purge_due_s = 0.0
+        self._purging: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Follow the log; after trouble wait a little longer each time, and follow again."""
         try:
             while not self._stop.is_set():
                 try:
-                    async with self._pool.connection() as connection:
-                        await self._follow(connection)
+                    async with AsyncExitStack() as stack:
+                        connections = [
+                            await stack.enter_async_context(self._pool.connection()) for _ in range(AT_ONCE)
+                        ]
+                        await self._follow(connections)
                 except LogGapError as error:
                     self._from_start = True
                     log.error("log_gap", partition=self.partition, error=str(error), action="read all again")
                     await self._pause()
                 except _TROUBLE as error:
+                    self._alone_for = ALONE_FOR
                     log.warning("writer_resumes", partition=self.partition, error=repr(error))
                     await self._pause()
         finally:
@@ -127,12 +140,14 @@ class _Loop:
         except TimeoutError:
             return
 
-    async def _follow(self, connection: Connection) -> None:
+    async def _follow(self, connections: Sequence[Connection]) -> None:
         """Store batch after batch from the stored position on, until stopped or in trouble."""
-        position, preparer = await self._resume(connection)
+        position, preparer = await self._resume(connections[0])
         frames = ReadAhead(self._reader, self._config.fetch)
         chunks: Chunks = set()
         upcoming = asyncio.create_task(self._next(frames, preparer))
+        commits: deque[asyncio.Task[None]] = deque()
+        free = itertools.cycle(connections)
         try:
             while not self._stop.is_set():
                 prepared = await upcoming
@@ -140,14 +155,33 @@ class _Loop:
                 if prepared is None:
                     self._lag.set(self.partition, 0)
                 else:
-                    await commit(connection, self.partition, position, prepared, chunks)
+                    before = commits[-1] if commits else None
+                    work = self._commit(next(free), position, prepared, chunks, before)
+                    commits.append(asyncio.create_task(work))
                     position = prepared.position
-                    self._note(prepared)
-                await self._purge()
+                at_once = 1 if self._alone_for else AT_ONCE
+                while len(commits) >= at_once or (commits and prepared is None):
+                    await commits.popleft()
+                self._purge_when_due()
+            while commits:
+                await commits.popleft()
         finally:
-            upcoming.cancel()
-            await asyncio.gather(upcoming, return_exceptions=True)
+            others = [upcoming, *commits, *filter(None, [self._purging])]
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
             await frames.close()
+
+    async def _commit(
+        self,
+        connection: Connection,
+        position: int,
+        prepared: Prepared,
+        chunks: Chunks,
+        before: asyncio.Task[None] | None,
+    ) -> None:
+        await commit(connection, self.partition, position, prepared, chunks, before)
+        self._note(prepared)
 
     async def _resume(self, connection: Connection) -> tuple[int, Preparer]:
         """Open the reader behind the stored position; after a gap, at the log's first frame."""
@@ -179,19 +213,26 @@ class _Loop:
             COMMIT_SECONDS.observe(max(0, now_us - stored_at_us) / 1e6)
         self._lag.set(self.partition, prepared.pending)
         self._backoff_s = self._config.backoff_s_min
+        self._alone_for = max(0, self._alone_for - 1)
         self._from_start = False
         self._stored_to = prepared.position
 
-    async def _purge(self) -> None:
-        """Now and then, remove from the log what this loop has stored; that it fails is no trouble.
+    def _purge_when_due(self) -> None:
+        """Now and then, remove from the log what this loop has stored, while it stores the next.
 
         Never by a position from before: if the log was replaced, that would remove what nobody has read.
         """
         now_s = time.monotonic()
-        if self._stored_to != self._purged_to and now_s >= self._purge_due_s:
+        if self._stored_to == self._purged_to or now_s < self._purge_due_s:
+            return
+        if self._purging is None or self._purging.done():
             self._purge_due_s = now_s + self._config.purge_every_s
-            try:
-                await self._reader.purge(self._stored_to)
-                self._purged_to = self._stored_to
-            except (nats.errors.Error, TimeoutError) as error:
-                log.warning("log_not_purged", partition=self.partition, error=repr(error))
+            self._purging = asyncio.create_task(self._purge(self._stored_to))
+
+    async def _purge(self, position: int) -> None:
+        """That it fails is no trouble."""
+        try:
+            await self._reader.purge(position)
+            self._purged_to = position
+        except (nats.errors.Error, TimeoutError) as error:
+            log.warning("log_not_purged", partition=self.partition, error=repr(error))

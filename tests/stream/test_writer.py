@@ -99,6 +99,32 @@ async def test_a_lost_database_connection_is_resumed(pool: Pool, bus: Client) ->
     await source.close()
 
 
+async def test_two_transactions_with_the_same_rows_in_another_order_store_each_once(
+    pool: Pool, bus: Client
+) -> None:
+    """They lock each other out, the database ends one, and the writer goes on with one at a time."""
+    await open_log(bus)
+    ts = now_us()
+    source = publisher(bus)
+    times, devices = times_from(ts, 1200), range(1, 41)
+    # a row's shape comes before its key in the COPY: the second half of the devices changes its shape
+    for i in range(4):
+        for device in devices:
+            rows = battery_rows(times)
+            if (device > 20) == (i % 2 == 0):
+                rows = Rows(
+                    rows.table, {**rows.columns, "cycles": [7] * 1200}, 1200, 1200 * (SAMPLES_OF_ROW + 1)
+                )
+            await source.publish(rows, device_id=device, received_at_us=ts)
+    fetch = FetchLimits(frames=len(devices), wait_s=0.05)
+    async with running_writer(pool, bus, WriterConfig(fetch=fetch, backoff_s_min=0.01)):
+        laws = await drained(pool, bus, 4 * 40 * 1200 * SAMPLES_OF_ROW)
+    assert laws.hold()
+    assert await scalar(pool, COUNT) == 40 * 1200
+    assert laws.stored + laws.duplicate == laws.decoded
+    await source.close()
+
+
 async def test_a_killed_log_is_read_on(pool: Pool, bus: Client, nats: Nats) -> None:
     await open_log(bus)
     ts = now_us()
