@@ -76,12 +76,12 @@ class Commands:
 async def call(link: Link, request: CallRequest) -> CallOutcome:
     """Check the call, send it, check its answer."""
     try:
-        check_call(request.action, request.payload)
+        check_call(link.version, request.action, request.payload)
         timeout_s = min(max(request.timeout_s, 0.0), TIMEOUT_S_MAX)
         outcome = await link.call(request.action, request.payload, timeout_s)
         match outcome:
             case Answered(payload):
-                check_result(request.action, payload)
+                check_result(link.version, request.action, payload)
                 return CallOutcome("result", payload=payload)
             case Refused(code, description):
                 return CallOutcome("error", code=code, description=description)

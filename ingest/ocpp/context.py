@@ -1,6 +1,6 @@
-"""What an action's handler is given, and how it refuses; used by all of `ingest.ocpp.actions`."""
+"""What an action's handler is given, and how it refuses; used by `ingest.ocpp.v16` and `ingest.ocpp.v2`."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +8,7 @@ from nats.aio.client import Client
 
 from ingest.ocpp.config import GatewayConfig
 from protocols.ocpp.frames import ErrorCode
+from protocols.ocpp.surface import Version
 from protocols.samples import DecodeError, Reason, Rows
 from protocols.timestamps import parse_timestamp, to_datetime
 from storage.database import Pool
@@ -59,6 +60,7 @@ class Context:
     services: Services
     device: Device
     received_at_us: int
+    version: Version = Version.V16
 
     @property
     def received_at(self) -> datetime:
@@ -112,3 +114,6 @@ class Context:
         """Publish a live event about this charger."""
         about = {"device_id": self.device.id, "charger": self.device.identity}
         await publish_live(self.services.bus, topic, {**about, **payload})
+
+
+Handler = Callable[[Context, Payload], Awaitable[Payload]]

@@ -8,7 +8,7 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 import structlog
 from websockets.datastructures import Headers
@@ -16,12 +16,12 @@ from websockets.datastructures import Headers
 from ingest.ocpp.config import GatewayConfig
 from ingest.ocpp.passwords import FailureLimit, PasswordChecker, PasswordsBusyError
 from ingest.registry import Registry
+from protocols.ocpp.surface import Version
 from storage.queries.devices import Device
 
 log = structlog.get_logger()
 
-SUBPROTOCOL = "ocpp1.6"
-VERSION = "1.6"
+SUBPROTOCOLS = {version.subprotocol: version for version in Version}
 IDENTITY_LENGTH_MAX = 48
 OFFERS_MAX = 16
 
@@ -43,10 +43,10 @@ class Admission:
     passwords: PasswordChecker
     failures: FailureLimit
 
-    async def admit(self, path: str, headers: Headers, address: str) -> Device:
-        """The charger that connects. Raises `RefusedError`."""
+    async def admit(self, path: str, headers: Headers, address: str) -> tuple[Device, Version]:
+        """The charger that connects, and the version it is to speak. Raises `RefusedError`."""
         identity = identity_of(path)
-        choose_subprotocol(offered(headers), default=self.config.default_version)
+        _, version = choose_subprotocol(offered(headers), default=self.config.default_version)
         try:
             device = await self.registry.resolve("charger", identity)
         except Exception as error:
@@ -57,7 +57,7 @@ class Admission:
             # OCPP-J 1.6, section 3.1.1: 404 for an identity that the central system does not know
             raise RefusedError(HTTPStatus.NOT_FOUND, f"charger {identity!r} is not registered here")
         await self._authenticate(device, headers.get("Authorization"), address)
-        return device
+        return device, version
 
     async def _authenticate(self, device: Device, authorization: str | None, address: str) -> None:
         if device.secret_hash is None:
@@ -109,19 +109,23 @@ def offered(headers: Headers) -> list[str]:
     return [name.strip() for name in names if name.strip()]
 
 
-def choose_subprotocol(names: Sequence[str], *, default: bool) -> str | None:
-    """The one to speak, spelled as offered; None where none was named. Raises `RefusedError`."""
+def choose_subprotocol(names: Sequence[str], *, default: bool) -> tuple[str | None, Version]:
+    """The first that we speak, spelled as offered, and its version; None and 1.6 where none was named.
+
+    The charger's order counts (RFC 6455 section 4.1). Raises `RefusedError`.
+    """
     for name in names:
-        if name.lower() == SUBPROTOCOL:
-            return name
+        version = SUBPROTOCOLS.get(unquote(name).lower().removeprefix("rpc ").strip())
+        if version is not None:
+            return name, version
+    spoken = ", ".join(SUBPROTOCOLS)
     if names:
-        message = f"offered {', '.join(names):.100}; this system speaks {SUBPROTOCOL}"
+        message = f"offered {', '.join(names):.100}; this system speaks {spoken}"
         raise RefusedError(HTTPStatus.BAD_REQUEST, message)
     if not default:
-        raise RefusedError(
-            HTTPStatus.BAD_REQUEST, f"name a subprotocol: Sec-WebSocket-Protocol: {SUBPROTOCOL}"
-        )
-    return None
+        message = f"name a subprotocol in Sec-WebSocket-Protocol: {spoken}"
+        raise RefusedError(HTTPStatus.BAD_REQUEST, message)
+    return None, Version.V16
 
 
 def basic_credentials(authorization: str) -> tuple[bytes, bytes]:

@@ -18,7 +18,6 @@ from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import OPEN, Event
 
 from ingest.ocpp.context import ActionError, Context, Payload, Services
-from ingest.ocpp.handshake import VERSION
 from ingest.ocpp.routing import ROUTES, respond
 from protocols.ocpp.connection import (
     CallEnded,
@@ -30,6 +29,7 @@ from protocols.ocpp.connection import (
     Outcome,
 )
 from protocols.ocpp.frames import Call
+from protocols.ocpp.surface import Version
 from protocols.samples import DecodeError
 from storage.queries.devices import Device
 from stream.errors import StreamError
@@ -51,8 +51,11 @@ class _Broken:
 class Link:
     """See the module. `new_id` makes fresh message ids. `generation` is 0 until the database gave one."""
 
-    def __init__(self, services: Services, device: Device, address: str, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, services: Services, device: Device, version: Version, address: str, new_id: Callable[[], str]
+    ) -> None:
         self.device = device
+        self.version = version
         self.address = address
         self.generation = 0
         self.heard_us = self.pinged_us = services.config.clock()
@@ -60,7 +63,7 @@ class Link:
         self._services = services
         self._new_id = new_id
         self._socket: ChargerSocket | None = None
-        self._connection = Connection(services.config.connection)
+        self._connection = Connection(services.config.connection, version)
         self._todo: deque[tuple[Call | _Broken, int]] = deque()
         self._futures: dict[str, asyncio.Future[Outcome]] = {}
         self._wake: asyncio.Future[None] | None = None
@@ -124,15 +127,18 @@ class Link:
                 self._todo.append((call, self.heard_us))
                 self._wake_up()
             case CallEnded(message_id, action, outcome):
-                _count(action, type(outcome).__name__.lower())
+                self._count(action, type(outcome).__name__.lower())
                 self._futures.pop(message_id).set_result(outcome)
             case FrameRefused(error, data):
-                _count("none", "unreadable")
+                self._count("none", "unreadable")
                 if len(self._todo) < self._services.config.connection.inbound:
                     self._todo.append((_Broken(str(error), data), self.heard_us))
                     self._wake_up()
             case Ignored(why):
-                _count("none", why)
+                self._count("none", why)
+
+    def _count(self, action: str, result: str) -> None:
+        _counter(self.version, action, result).inc()
 
     def _wake_up(self) -> None:
         if self._wake is not None and not self._wake.done():
@@ -145,7 +151,7 @@ class Link:
         while True:
             while self._todo:
                 item, received_at_us = self._todo.popleft()
-                context = Context(self._services, self.device, received_at_us)
+                context = Context(self._services, self.device, received_at_us, self.version)
                 if isinstance(item, Call):
                     await self._answer(context, item)
                 else:
@@ -159,12 +165,14 @@ class Link:
     async def _answer(self, context: Context, call: Call) -> None:
         try:
             payload, result = await respond(context, call)
-            self._connection.answer(payload, self._now_us())
+            if not call.is_send:
+                self._connection.answer(payload, self._now_us())
         except ActionError as error:
-            self._connection.refuse(error.code, str(error))
+            if not call.is_send:
+                self._connection.refuse(error.code, str(error))
             result = error.code.value
         self._flush()
-        _count(call.action if call.action in ROUTES else "other", result)
+        self._count(call.action if call.action in ROUTES[self.version] else "other", result)
         ACK_SECONDS.observe((self._services.config.clock() - context.received_at_us) / _US)
         socket = self._socket
         if socket is not None and socket.paused and not self._is_closed:
@@ -274,13 +282,9 @@ class ChargerSocket(ServerConnection):
     _parts: list[bytes]
 
 
-@lru_cache(maxsize=512)
-def _counter(action: str, result: str) -> Counter:
-    return OCPP_MESSAGES.labels(VERSION, action, result)
-
-
-def _count(action: str, result: str) -> None:
-    _counter(action, result).inc()
+@lru_cache(maxsize=2048)
+def _counter(version: Version, action: str, result: str) -> Counter:
+    return OCPP_MESSAGES.labels(version.value, action, result)
 
 
 async def _count_broken(context: Context, broken: _Broken) -> None:

@@ -1,50 +1,27 @@
-"""The whole of what a charger may ask: action to handler, and how a call becomes its answer.
+"""How a call of a charger becomes its answer, whatever the version; used by `ingest.ocpp.link`.
 
-Used by `ingest.ocpp.link`. To add an action: its schema's name in `protocols.ocpp.schemas`, its handler
-in `ingest/ocpp/actions/`, its line in `ROUTES`, its test.
+To add an action: its handler in `ingest/ocpp/v16/` or `ingest/ocpp/v2/`, its line in the `ROUTES` there,
+its test. Its name and schema are known already (`protocols.ocpp.surface`).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 import structlog
 
-from ingest.ocpp.actions import (
-    authorize,
-    boot_notification,
-    data_transfer,
-    heartbeat,
-    meter_values,
-    start_transaction,
-    status_notification,
-    stop_transaction,
-)
-from ingest.ocpp.context import ActionError, Context, Payload, is_outage
+from ingest.ocpp.context import ActionError, Context, Handler, Payload, is_outage
+from ingest.ocpp.v2.routes import ROUTES_21, ROUTES_201
+from ingest.ocpp.v16.routes import ROUTES as ROUTES_16
 from protocols.ocpp.frames import Call, ErrorCode
 from protocols.ocpp.schemas import SchemaError, check_request
+from protocols.ocpp.surface import FROM_CHARGER, Version
 
 log = structlog.get_logger()
 
-ROUTES: Mapping[str, Callable[[Context, Payload], Awaitable[Payload]]] = {
-    "Authorize": authorize.handle,
-    "BootNotification": boot_notification.handle,
-    "DataTransfer": data_transfer.handle,
-    "Heartbeat": heartbeat.handle,
-    "MeterValues": meter_values.handle,
-    "StartTransaction": start_transaction.handle,
-    "StatusNotification": status_notification.handle,
-    "StopTransaction": stop_transaction.handle,
+ROUTES: Mapping[Version, Mapping[str, Handler]] = {
+    Version.V16: ROUTES_16,
+    Version.V201: ROUTES_201,
+    Version.V21: ROUTES_21,
 }
-# Of OCPP 1.6 and its security extension, but not of the core profile.
-_NOT_SUPPORTED = frozenset(
-    {
-        "DiagnosticsStatusNotification",
-        "FirmwareStatusNotification",
-        "LogStatusNotification",
-        "SecurityEventNotification",
-        "SignCertificate",
-        "SignedFirmwareStatusNotification",
-    }
-)
 ACCEPTED, REPAIRED = "accepted", "repaired"
 
 
@@ -53,12 +30,14 @@ async def respond(context: Context, call: Call) -> tuple[Payload, str]:
 
     Raises `ActionError` for a call that is to be refused, whatever the reason; nothing else.
     """
-    handler = ROUTES.get(call.action)
+    version = context.version
+    handler = ROUTES[version].get(call.action)
     if handler is None:
-        code = ErrorCode.NOT_SUPPORTED if call.action in _NOT_SUPPORTED else ErrorCode.NOT_IMPLEMENTED
-        raise ActionError(code, f"{call.action} is not an action of this system")
+        is_known = call.action in FROM_CHARGER[version]
+        code = ErrorCode.NOT_SUPPORTED if is_known else ErrorCode.NOT_IMPLEMENTED
+        raise ActionError(code, f"{call.action} is not an action of this system over OCPP {version}")
     try:
-        is_strict = check_request(call.action, call.payload)
+        is_strict = check_request(version, call.action, call.payload)
         return await handler(context, call.payload), ACCEPTED if is_strict else REPAIRED
     except SchemaError as error:
         raise ActionError(error.code, str(error)) from error

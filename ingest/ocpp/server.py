@@ -26,7 +26,7 @@ from websockets.typing import Subprotocol
 from ingest.ocpp.commands import Commands
 from ingest.ocpp.config import GatewayConfig
 from ingest.ocpp.context import Context, Services, is_outage
-from ingest.ocpp.handshake import VERSION, Admission, RefusedError, choose_subprotocol
+from ingest.ocpp.handshake import Admission, RefusedError, choose_subprotocol
 from ingest.ocpp.link import ChargerSocket, Link
 from ingest.ocpp.passwords import FailureLimit, PasswordChecker
 from ingest.registry import Registry
@@ -169,20 +169,20 @@ class Gateway:
                 raise RefusedError(
                     HTTPStatus.SERVICE_UNAVAILABLE, "this gateway has as many chargers as it takes"
                 )
-            device = await self.admission.admit(request.path, request.headers, address)
+            device, version = await self.admission.admit(request.path, request.headers, address)
         except RefusedError as error:
             log.info("ocpp_refused", path=request.path[:200], address=address, reason=str(error))
             response = socket.respond(error.status, f"{error}\n")
             if error.status is HTTPStatus.UNAUTHORIZED:
                 response.headers["WWW-Authenticate"] = 'Basic realm="gridwire"'
             return response
-        link = Link(self.services, device, address, lambda: secrets.token_hex(16))
+        link = Link(self.services, device, version, address, lambda: secrets.token_hex(16))
         link.attach(socket)
         socket.link = link
         return None
 
     def _subprotocol(self, _socket: ServerConnection, names: Any) -> Subprotocol | None:
-        name = choose_subprotocol(names, default=True)
+        name, _ = choose_subprotocol(names, default=True)
         return None if name is None else Subprotocol(name)
 
     async def _serve(self, socket: ServerConnection) -> None:
@@ -208,7 +208,7 @@ class Gateway:
         """Make it the charger's socket; False where a newer one was faster."""
         device_id, config = link.device.id, self.services.config
         async with self.services.pool.connection() as connection:
-            link.generation = await charger_connected(connection, device_id, config.name, VERSION)
+            link.generation = await charger_connected(connection, device_id, config.name, link.version.value)
         other = self.links.get(device_id)
         if other is not None and other.generation > link.generation:
             self._replace(link)
@@ -222,6 +222,7 @@ class Gateway:
             "charger_connected",
             charger=link.device.identity,
             device_id=device_id,
+            version=link.version.value,
             address=link.address,
             generation=link.generation,
         )

@@ -25,10 +25,18 @@ from protocols.ocpp.frames import (
     serialise_error,
     serialise_result,
 )
+from protocols.ocpp.surface import Version
 
 # A repeat of these is answered from memory. Others are cheap, or their answer changes with time.
 _REPLAYED = frozenset(
-    {"DataTransfer", "MeterValues", "StartTransaction", "StatusNotification", "StopTransaction"}
+    {
+        "DataTransfer",
+        "MeterValues",
+        "StartTransaction",
+        "StatusNotification",
+        "StopTransaction",
+        "TransactionEvent",
+    }
 )
 
 
@@ -120,7 +128,7 @@ Outcome = Answered | Refused | TimedOut | Lost
 
 @dataclass(frozen=True, slots=True)
 class CallReceived:
-    """The charger asks: `answer` or `refuse` it, in the order of these events."""
+    """The charger asks: `answer` or `refuse` it, in the order of these events; a SEND neither."""
 
     call: Call
 
@@ -144,7 +152,10 @@ class FrameRefused:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """Something harmless that is worth counting. `why`: repeated, flooded, late, duplicate or stray."""
+    """Something harmless that is worth counting.
+
+    `why`: repeated, flooded, late, duplicate, stray or answer_refused.
+    """
 
     why: str
     message_id: str
@@ -175,8 +186,9 @@ class _InHand:
 class Connection:
     """See the module. One instance a socket; it never outlives it."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, version: Version = Version.V16) -> None:
         self._limits = limits
+        self._version = version
         self._out: list[bytes] = []
         self._in_hand: deque[_InHand] = deque()
         self._answers: OrderedDict[int, tuple[bytes, int]] = OrderedDict()
@@ -215,12 +227,16 @@ class Connection:
             return self._on_broken(error, data, now_us)
         if isinstance(frame, Call):
             return self._on_call(frame, hash(data), now_us)
+        if isinstance(frame, CallError) and frame.of_result:
+            return [Ignored("answer_refused", frame.message_id)]
         if isinstance(frame, CallResult):
             return self._on_answer(frame.message_id, Answered(frame.payload), now_us)
         return self._on_answer(frame.message_id, Refused(frame.code, frame.description), now_us)
 
     def _on_call(self, call: Call, digest: int, now_us: int) -> list[Event]:
         """A repeat is the same id with the same bytes: some chargers use one id for everything."""
+        if call.is_send:
+            return [CallReceived(call)]
         replay = self._answers.get(digest)
         if replay is not None and now_us - replay[1] <= self._limits.replay_us:
             self._out.append(replay[0])
@@ -229,16 +245,17 @@ class Connection:
             return [Ignored("repeated", call.message_id)]  # its answer is on the way
         if len(self._in_hand) >= self._limits.inbound:
             description = f"more than {self._limits.inbound} calls without waiting for an answer"
-            self._out.append(serialise_error(call.message_id, ErrorCode.GENERIC_ERROR, description))
+            self._out.append(serialise_error(call.message_id, ErrorCode.GENERIC_ERROR.value, description))
             return [Ignored("flooded", call.message_id)]
         self._in_hand.append(_InHand(call.message_id, digest, call.action in _REPLAYED))
         return [CallReceived(call)]
 
     def _on_broken(self, error: FormationError, data: bytes, now_us: int) -> list[Event]:
         """Answered unless it is an answer itself, lest two peers refuse each other's refusals for ever."""
-        if error.type not in (MessageType.CALL_RESULT, MessageType.CALL_ERROR):
+        if error.type in (None, MessageType.CALL):
             message_id = NO_MESSAGE_ID if error.message_id is None else error.message_id
-            self._out.append(serialise_error(message_id, ErrorCode.FORMATION_VIOLATION, str(error)))
+            code = ErrorCode.FORMATION_VIOLATION.spelled(self._version)
+            self._out.append(serialise_error(message_id, code, str(error)))
         elif self._waiting is not None and error.message_id == self._waiting.message_id:
             outcome = Refused(ErrorCode.FORMATION_VIOLATION.value, f"unreadable answer: {error}")
             return [FrameRefused(error, data), *self._on_answer(self._waiting.message_id, outcome, now_us)]
@@ -269,7 +286,7 @@ class Connection:
 
     def refuse(self, code: ErrorCode, description: str) -> None:
         """Refuse the oldest call in hand. Not remembered: when it is sent again it deserves another try."""
-        self._out.append(serialise_error(self._oldest().message_id, code, description))
+        self._out.append(serialise_error(self._oldest().message_id, code.spelled(self._version), description))
 
     def _oldest(self) -> _InHand:
         if not self._in_hand:
@@ -344,5 +361,6 @@ class Connection:
 
 
 def _type_of(frame: Call | CallResult | CallError) -> MessageType:
-    kinds = {Call: MessageType.CALL, CallResult: MessageType.CALL_RESULT, CallError: MessageType.CALL_ERROR}
-    return kinds[type(frame)]
+    if isinstance(frame, Call):
+        return MessageType.SEND if frame.is_send else MessageType.CALL
+    return MessageType.CALL_RESULT if isinstance(frame, CallResult) else MessageType.CALL_ERROR

@@ -1,4 +1,4 @@
-"""OCPP-J frames: text to Call, CallResult or CallError, and back (OCPP-J 1.6 section 4).
+"""OCPP-J frames: text to Call, CallResult or CallError, and back (OCPP-J 1.6 and 2.1, section 4 of both).
 
 Used by `protocols.ocpp.connection` and by the simulated charger. Any input gives a frame or a
 `FormationError`; nothing else is ever raised.
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 import orjson
+
+from protocols.ocpp.surface import Version
 
 # Section 4.1.4 allows 36 characters. Longer ones are met in the field and harmless up to here.
 MESSAGE_ID_LENGTH_MAX = 255
@@ -26,10 +28,12 @@ class MessageType(IntEnum):
     CALL = 2
     CALL_RESULT = 3
     CALL_ERROR = 4
+    CALL_RESULT_ERROR = 5  # OCPP-J 2.1: our answer could not be used
+    SEND = 6  # OCPP-J 2.1: a request without an answer
 
 
 class ErrorCode(StrEnum):
-    """Error codes of CALLERROR (section 4.2.3, with its own spelling)."""
+    """Error codes of CALLERROR, as OCPP 1.6 spells them (section 4.2.3); see `spelled`."""
 
     NOT_IMPLEMENTED = "NotImplemented"
     NOT_SUPPORTED = "NotSupported"
@@ -42,14 +46,25 @@ class ErrorCode(StrEnum):
     TYPE_CONSTRAINT_VIOLATION = "TypeConstraintViolation"
     GENERIC_ERROR = "GenericError"
 
+    def spelled(self, version: Version) -> str:
+        """As `version` spells it: 2.x mended two words (OCPP-J 2.0.1 section 4.3)."""
+        return _SPELLED_IN_2.get(self, self.value) if version.is_2 else self.value
+
+
+_SPELLED_IN_2 = {
+    ErrorCode.FORMATION_VIOLATION: "FormatViolation",
+    ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION: "OccurrenceConstraintViolation",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request: `[2, id, action, payload]`."""
+    """A request: `[2, id, action, payload]`; `[6, id, action, payload]` (`is_send`) wants no answer."""
 
     message_id: str
     action: str
     payload: Payload
+    is_send: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +77,16 @@ class CallResult:
 
 @dataclass(frozen=True, slots=True)
 class CallError:
-    """A refusal: `[4, id, code, description, details]`. `code` is as the peer wrote it."""
+    """A refusal: `[4, id, code, description, details]`. `code` is as the peer wrote it.
+
+    `of_result`: it refuses our answer, not our request (`[5, ...]`, OCPP-J 2.1).
+    """
 
     message_id: str
     code: str
     description: str
     details: Payload
+    of_result: bool = False
 
 
 Frame = Call | CallResult | CallError
@@ -82,7 +101,7 @@ class FormationError(ValueError):
         self.type = kind
 
 
-_HEAD = re.compile(rb'\s*\[\s*([234])\s*,\s*(?:"([^"\\\x00-\x1f]{0,255})"|(\d{1,18})\s*[,\]])')
+_HEAD = re.compile(rb'\s*\[\s*([2-6])\s*,\s*(?:"([^"\\\x00-\x1f]{0,255})"|(\d{1,18})\s*[,\]])')
 # An escaped NUL, the backslash of which is not itself escaped. PostgreSQL's text cannot hold it.
 _ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
@@ -100,22 +119,26 @@ def parse_frame(data: bytes) -> Frame:
     match parts:
         case [2, str(message_id), str(action), dict(payload)] if _fits(message_id, action):
             return Call(message_id, action, payload)
+        case [6, str(message_id), str(action), dict(payload)] if _fits(message_id, action):
+            return Call(message_id, action, payload, is_send=True)
+        case [5, str(message_id), str(code), *rest] if _fits(message_id) and len(rest) <= 2:
+            return _call_error(message_id, code, rest, of_result=True)
         case [3, str(message_id), dict(payload)] if _fits(message_id):
             return CallResult(message_id, payload)
         case [4, str(message_id), str(code), *rest] if _fits(message_id) and len(rest) <= 2:
             return _call_error(message_id, code, rest)
-    raise _salvaged(data, "not one of [2, id, action, {}], [3, id, {}], [4, id, code, description, {}]")
+    raise _salvaged(data, "not [2 or 6, id, action, {}], [3, id, {}] or [4 or 5, id, code, description, {}]")
 
 
 def _fits(message_id: str, action: str = "") -> bool:
     return len(message_id) <= MESSAGE_ID_LENGTH_MAX and len(action) <= ACTION_LENGTH_MAX
 
 
-def _call_error(message_id: str, code: str, rest: list[object]) -> CallError:
+def _call_error(message_id: str, code: str, rest: list[object], *, of_result: bool = False) -> CallError:
     """Description and details are often left out or of another type; the code says enough."""
     description = rest[0] if rest and isinstance(rest[0], str) else ""
     details = rest[1] if len(rest) == 2 and isinstance(rest[1], dict) else {}
-    return CallError(message_id, code, description, details)
+    return CallError(message_id, code, description, details, of_result)
 
 
 def _salvaged(data: bytes, message: str) -> FormationError:
@@ -140,6 +163,6 @@ def serialise_result(message_id: str, payload: Mapping[str, object]) -> bytes:
     return orjson.dumps([3, message_id, payload])
 
 
-def serialise_error(message_id: str, code: ErrorCode, description: str) -> bytes:
+def serialise_error(message_id: str, code: str, description: str) -> bytes:
     """Compact JSON of a CALLERROR. The description is cut to 255 characters (section 4.2.3)."""
-    return orjson.dumps([4, message_id, code.value, description[:255], {}])
+    return orjson.dumps([4, message_id, str(code), description[:255], {}])

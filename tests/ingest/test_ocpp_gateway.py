@@ -208,7 +208,7 @@ async def test_handshake_refusals_say_what_to_change(pool: Pool, bus: Client) ->
         url = running.url
         assert await status_of(f"{url}/") == 400
         assert await status_of(f"{url}/{'x' * 49}") == 400
-        assert await status_of(f"{url}/Safe", subprotocols=["ocpp2.0.1"]) == 400
+        assert await status_of(f"{url}/Safe", subprotocols=["ocpp1.5"]) == 400
         assert await status_of(f"{url}/Nobody") == 404
         assert await status_of(f"{url}/Old") == 404
         right = basic("SAFE", b"right")

@@ -15,6 +15,7 @@ from ingest.ocpp.handshake import (
     offered,
 )
 from ingest.ocpp.passwords import FailureLimit, PasswordChecker, PasswordsBusyError
+from protocols.ocpp.surface import Version
 
 HASH = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash
 
@@ -60,9 +61,11 @@ def test_any_path_has_an_identity_or_is_refused(path: str) -> None:
 def test_subprotocols() -> None:
     headers = Headers([("Sec-WebSocket-Protocol", "ocpp2.0.1, OCPP1.6"), ("Sec-WebSocket-Protocol", "x")])
     assert offered(headers) == ["ocpp2.0.1", "OCPP1.6", "x"]
-    assert choose_subprotocol(offered(headers), default=False) == "OCPP1.6"
-    assert choose_subprotocol([], default=True) is None
-    for names in (["ocpp2.0.1"], []):
+    assert choose_subprotocol(offered(headers), default=False) == ("ocpp2.0.1", Version.V201)
+    assert choose_subprotocol(["x", "OCPP1.6", "ocpp2.1"], default=False) == ("OCPP1.6", Version.V16)
+    assert choose_subprotocol(["RPC%20ocpp1.6"], default=False) == ("RPC%20ocpp1.6", Version.V16)
+    assert choose_subprotocol([], default=True) == (None, Version.V16)
+    for names in (["ocpp1.5"], []):
         with pytest.raises(RefusedError, match=r"ocpp1\.6"):
             choose_subprotocol(names, default=False)
 

@@ -27,7 +27,8 @@ from protocols.ocpp.connection import (
     TimedOut,
     Trigger,
 )
-from protocols.ocpp.frames import ErrorCode
+from protocols.ocpp.frames import Call, ErrorCode
+from protocols.ocpp.surface import Version
 
 LIMITS = Limits(inbound_pause=2, inbound=4, outbound=3, replays=2, replay_us=1000, ended=4)
 
@@ -278,3 +279,29 @@ class Interleavings(RuleBasedStateMachine):
 
 TestInterleavings = Interleavings.TestCase
 TestInterleavings.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+def test_a_send_of_2_1_is_handed_on_and_not_answered() -> None:
+    connection = Connection(Limits(), Version.V21)
+    events = connection.receive(b'[6,"s1","NotifyPeriodicEventStream",{"id":1}]', 0)
+    assert events == [CallReceived(Call("s1", "NotifyPeriodicEventStream", {"id": 1}, is_send=True))]
+    assert connection.in_hand == 0
+    assert connection.data_to_send() == []
+
+
+def test_a_refusal_of_our_answer_ends_no_call() -> None:
+    connection = Connection(Limits(), Version.V21)
+    connection.call("m1", "Reset", {"type": "Immediate"}, 0, 1_000_000)
+    events = connection.receive(b'[5,"m1","FormatViolation","what was that",{}]', 1)
+    assert events == [Ignored("answer_refused", "m1")]
+    assert connection.next_deadline() == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("version", "code"), [(Version.V16, "FormationViolation"), (Version.V201, "FormatViolation")]
+)
+def test_errors_are_spelled_as_the_version_has_them(version: Version, code: str) -> None:
+    connection = Connection(Limits(), version)
+    connection.receive(b'[2,"a","Heartbeat"', 0)
+    (answer,) = connection.data_to_send()
+    assert orjson.loads(answer)[:3] == [4, "a", code]

@@ -18,6 +18,7 @@ from protocols.ocpp.frames import (
     serialise_result,
 )
 from protocols.ocpp.schemas import SchemaError, check_call, check_request, check_result
+from protocols.ocpp.surface import Version
 
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=36)
 scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | words
@@ -101,7 +102,7 @@ def test_answers_are_compact_and_keep_their_order() -> None:
 )  # fmt: skip
 def test_a_broken_request_names_its_fault(action: str, payload: dict[str, object], code: ErrorCode) -> None:
     with pytest.raises(SchemaError, match=action) as error:
-        check_request(action, payload)
+        check_request(Version.V16, action, payload)
     assert error.value.code is code
 
 
@@ -116,15 +117,15 @@ def test_a_broken_request_names_its_fault(action: str, payload: dict[str, object
     ],
 )  # fmt: skip
 def test_what_is_only_out_of_form_is_kept(action: str, payload: dict[str, object]) -> None:
-    assert not check_request(action, payload)
+    assert not check_request(Version.V16, action, payload)
 
 
 def test_our_own_calls_keep_the_schema() -> None:
-    check_call("Reset", {"type": "Soft"})
-    check_result("Reset", {"status": "Accepted"})
+    check_call(Version.V16, "Reset", {"type": "Soft"})
+    check_result(Version.V16, "Reset", {"status": "Accepted"})
     with pytest.raises(SchemaError):
-        check_call("Reset", {"type": "Gently"})
+        check_call(Version.V16, "Reset", {"type": "Gently"})
     with pytest.raises(SchemaError):
-        check_call("ReserveNow", {})
+        check_call(Version.V16, "RequestStartTransaction", {})
     with pytest.raises(SchemaError):
-        check_result("Reset", {"status": "Maybe"})
+        check_result(Version.V16, "Reset", {"status": "Maybe"})

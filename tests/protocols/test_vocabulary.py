@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.ocpp import schemas
+from protocols.ocpp.surface import Version
 from protocols.samples import DecodeError
 from protocols.vocabulary import (
     CONTEXT_CODES,
@@ -41,7 +42,7 @@ def test_every_word_of_the_schema_has_a_code() -> None:
         for word in known:
             sampled = [{"value": "1", **({field: word} if word else {})}]
             payload = {"connectorId": 1, "meterValue": [{**entry, "sampledValue": sampled}]}
-            assert schemas.check_request("MeterValues", payload), (field, word)
+            assert schemas.check_request(Version.V16, "MeterValues", payload), (field, word)
         assert len(set(known)) == len(known)
     assert len(SI_UNITS) == len(MEASURANDS)
 

@@ -1,8 +1,8 @@
 """StopTransaction (OCPP 1.6, section 4.10): a session ends, its rating in the outbox, then the answer."""
 
-from ingest.ocpp.actions.authorize import judge
-from ingest.ocpp.actions.meter_values import store
 from ingest.ocpp.context import INT8_MAX, Context, Payload, integer
+from ingest.ocpp.v16.authorize import judge
+from ingest.ocpp.v16.meter_values import store
 from protocols.ocpp.meter_values import decode_sampled
 from protocols.timestamps import to_datetime
 from storage.database import Connection

@@ -1,7 +1,7 @@
 """StartTransaction (OCPP 1.6, section 4.8): a session begins, durably, before the charger hears of it."""
 
-from ingest.ocpp.actions.authorize import judge
 from ingest.ocpp.context import INT8_MAX, Context, Payload, integer
+from ingest.ocpp.v16.authorize import judge
 from protocols.ocpp.meter_values import CONNECTOR_ID_MAX
 from protocols.timestamps import format_utc_ms, from_datetime, to_datetime
 from storage.queries.sessions import Session, start_session
