@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import functools
 import logging
-import os
 import signal
 import socket
 import sys
@@ -26,10 +25,10 @@ from argon2 import PasswordHasher
 from nats.aio.client import Client as Bus
 from psycopg_pool import PoolTimeout
 from rich.console import Console
-from rich.table import Table
 
 from api.app import ApiConfig
 from api.app import run as run_api
+from api.operations.registry import devices_app, users_app, with_connection
 from deploy.folder import secret
 from deploy.local import Plan, run_local
 from deploy.logs import log_json
@@ -48,7 +47,6 @@ from storage.database import Connection, Pool, find_abilities, open_pool
 from storage.errors import StorageError
 from storage.migrate import MigrationReport
 from storage.migrate import migrate as migrate_database
-from storage.queries import devices, users
 from stream.bus import connect_bus
 from stream.jobs import JobsConfig
 from stream.jobs import run as run_jobs
@@ -62,14 +60,11 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-users_app = typer.Typer(no_args_is_help=True, help="People who log in to one of the API families.")
-devices_app = typer.Typer(no_args_is_help=True, help="The registry of chargers and batteries.")
 app.add_typer(users_app, name="users")
 app.add_typer(devices_app, name="devices")
 
 DEALER_PHONE = "+919800000001"
 DEMO_DRIVERS_MAX = 200
-LIST_LIMIT = 1000
 CONNECT_TIMEOUT_S = 15.0
 
 
@@ -81,13 +76,6 @@ class Role(StrEnum):
     API = "api"
     MQTT = "mqtt"
     OCPP = "ocpp"
-
-
-class Kind(StrEnum):
-    """Kinds of devices in the registry."""
-
-    CHARGER = "charger"
-    BATTERY = "battery"
 
 
 Run = Callable[[Settings, Pool, Bus, asyncio.Event, Callable[[], None]], Awaitable[None]]
@@ -122,7 +110,7 @@ async def _api(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: Ca
         wallet_minimum_minor=s.wallet_minimum * 100,
         wallet_maximum_minor=s.wallet_maximum * 100,
     )
-    await run_api(config, pool=pool, bus=bus, stop=stop, ready=ready)
+    await run_api(config, pool=pool, bus=bus, clock=clock, stop=stop, ready=ready)
 
 
 async def _mqtt(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: Callable[[], None]) -> None:
@@ -300,100 +288,7 @@ def status(
     console.print(screen.render())
 
 
-@users_app.command("create")
-def users_create(
-    system: Annotated[Literal["evcms", "ienerzy"], typer.Option(help="API family.")],
-    role: Annotated[
-        str, typer.Option(help="evcms: user, brand, admin; ienerzy: dealer, consumer, technician.")
-    ],
-    name: Annotated[str, typer.Option()],
-    email: Annotated[str | None, typer.Option(help="Login of evcms.")] = None,
-    phone: Annotated[str | None, typer.Option(help="Login of ienerzy, as +91...")] = None,
-    dealer: Annotated[int | None, typer.Option(help="Id of an ienerzy consumer's dealer.")] = None,
-) -> None:
-    """Make an account. An evcms password is asked for, or read from GRIDWIRE_NEW_PASSWORD."""
-    _check_account(system, role, email, phone)
-    hashed = _new_password_hash(ask=True) if system == "evcms" else None
-
-    async def create(connection: Connection) -> None:
-        user = await users.insert_user(
-            connection, system=system, role=role, name=name, email=email and email.lower(), phone=phone,
-            password_hash=hashed, dealer_id=dealer,
-        )  # fmt: skip
-        console.print(f"{system} {role} {name}: id {user.id}")
-
-    _run(_with_connection(read_settings(), create))
-
-
-@devices_app.command("register")
-def devices_register(
-    kind: Kind,
-    identity: Annotated[str, typer.Argument(help="As the device writes it.")],
-    name: Annotated[str | None, typer.Option()] = None,
-    owner: Annotated[int | None, typer.Option(help="Id of the user whose device it is.")] = None,
-    password: Annotated[bool, typer.Option("--password", help="Ask for a charger's Basic password.")] = False,
-) -> None:
-    """Enter a device in the registry, or change an entered one's owner or password."""
-    secret_hash = _new_password_hash(ask=password)
-
-    async def register(connection: Connection) -> None:
-        device = await devices.register_device(connection, kind.value, identity, name=name)
-        await devices.set_device_status(connection, device.id, "active")
-        if owner is not None:
-            await devices.set_device_owner(connection, device.id, owner)
-        if secret_hash is not None:
-            await devices.set_device_secret(connection, device.id, secret_hash)
-        console.print(f"{kind.value} {device.identity}: id {device.id}, active")
-
-    _run(_with_connection(read_settings(), register))
-
-
-@devices_app.command("list")
-def devices_list(
-    kind: Annotated[Kind | None, typer.Option()] = None,
-    status: Annotated[Literal["active", "quarantined", "archived"] | None, typer.Option()] = None,
-) -> None:
-    """List devices with their status and when they were last heard of."""
-
-    async def show(connection: Connection) -> None:
-        found = await devices.list_devices(
-            connection, kind=kind.value if kind else None, status=status, limit=LIST_LIMIT
-        )
-        table = Table("id", "kind", "identity", "status", "owner", "vendor", "model", "last seen")
-        for d in found:
-            row = (d.id, d.kind, d.identity, d.status, d.owner_id, d.vendor, d.model, d.last_seen_at)
-            table.add_row(*("" if cell is None else str(cell) for cell in row))
-        console.print(table)
-        if len(found) == LIST_LIMIT:
-            console.print(f"the first {LIST_LIMIT} are shown")
-
-    _run(_with_connection(read_settings(), show))
-
-
-@devices_app.command("activate")
-def devices_activate(kind: Kind, identity: str) -> None:
-    """Let a quarantined device's samples in from now on."""
-    _run(_with_connection(read_settings(), _set_status(kind, identity, "active")))
-
-
-@devices_app.command("archive")
-def devices_archive(kind: Kind, identity: str) -> None:
-    """Shut a device out; what it has sent stays."""
-    _run(_with_connection(read_settings(), _set_status(kind, identity, "archived")))
-
-
 # --- what the commands share --------------------------------------------------------------------
-
-
-def _set_status(kind: Kind, identity: str, status: str) -> Callable[[Connection], Awaitable[None]]:
-    async def change(connection: Connection) -> None:
-        device = await devices.find_device(connection, kind.value, identity)
-        if device is None:
-            raise SetupError(f"No {kind.value} {identity} is registered.", "See: gridwire devices list")
-        await devices.set_device_status(connection, device.id, status)
-        console.print(f"{kind.value} {device.identity}: {status}")
-
-    return change
 
 
 class Prepare:
@@ -428,7 +323,7 @@ async def _register_fleet(
         await demo.register_drivers(connection, _drivers(chargers))
         await demo.register_batteries(connection, battery_serials(batteries), accounts.dealer.id)
 
-    await _with_connection(settings, register)
+    await with_connection(settings, register)
 
 
 def _drivers(chargers: int) -> int:
@@ -446,37 +341,6 @@ def _migrate(settings: Settings) -> MigrationReport:
 
 def _away(error: Exception) -> SetupError:
     return SetupError(f"The database does not answer: {error}", "Check GRIDWIRE_DATABASE_URL.")
-
-
-async def _with_connection(settings: Settings, work: Callable[[Connection], Awaitable[None]]) -> None:
-    """One transaction; what the database refuses is said in its words."""
-    url = needed(settings.database_url, "GRIDWIRE_DATABASE_URL")
-    try:
-        async with open_pool(url, size_max=2, name="command") as pool, pool.connection() as connection:
-            await work(connection)
-    except StorageError as error:
-        raise SetupError(str(error), "Nothing was changed.") from error
-    except (psycopg.OperationalError, PoolTimeout) as error:
-        raise _away(error) from error
-
-
-def _new_password_hash(*, ask: bool) -> str | None:
-    """Hash GRIDWIRE_NEW_PASSWORD, or what is typed if we may ask."""
-    given = os.environ.get("GRIDWIRE_NEW_PASSWORD")
-    if given is None and ask:
-        given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    return None if given is None else PasswordHasher().hash(given)
-
-
-def _check_account(system: str, role: str, email: str | None, phone: str | None) -> None:
-    roles = {"evcms": ("user", "brand", "admin"), "ienerzy": ("dealer", "consumer", "technician", "admin")}
-    if role not in roles[system]:
-        raise SetupError(f"{system} has no role {role!r}.", f"Choose one of: {', '.join(roles[system])}")
-    if (email if system == "evcms" else phone) is None:
-        raise SetupError(
-            f"An account of {system} needs its login.",
-            "Give --email" if system == "evcms" else "Give --phone",
-        )
 
 
 def _stop_on_signals() -> asyncio.Event:

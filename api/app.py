@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import time
 from collections.abc import Callable, Iterator
 
 import structlog
@@ -39,12 +38,7 @@ class ListenError(Exception):
     """The address to listen on cannot be had; the message names the setting to change."""
 
 
-def wall_clock() -> int:
-    """Microseconds since 1970 UTC."""
-    return time.time_ns() // 1_000
-
-
-def create_app(config: ApiConfig, pool: Pool, bus: Client, clock: Callable[[], int] = wall_clock) -> FastAPI:
+def create_app(config: ApiConfig, pool: Pool, bus: Client, clock: Callable[[], int]) -> FastAPI:
     """Build the application; `clock` returns microseconds since 1970 UTC. Rate limits keep their own time."""
     app = FastAPI(
         title="Gridwire",
@@ -89,12 +83,18 @@ class _Server(uvicorn.Server):
 
 
 async def run(
-    config: ApiConfig, *, pool: Pool, bus: Client, stop: asyncio.Event, ready: Callable[[], None]
+    config: ApiConfig,
+    *,
+    pool: Pool,
+    bus: Client,
+    clock: Callable[[], int],
+    stop: asyncio.Event,
+    ready: Callable[[], None],
 ) -> None:
     """Serve until `stop`; requests under way get `SHUTDOWN_S_MAX` seconds. Raises `ListenError`."""
     listener = _listen(config.host, config.port)
     options = uvicorn.Config(
-        create_app(config, pool, bus),
+        create_app(config, pool, bus, clock),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -80,7 +80,7 @@ async def measure(
             copies.append(rows / await _copy(pool, load))
             await _empty(pool, load)
             await _fill_log(bus.jetstream(), load, f"bench{repetition}")
-            config = WriterConfig(fetch=fetch)
+            config = WriterConfig(lambda: time.time_ns() // 1000, fetch=fetch)
             writers.append(rows / await _write(pool, bus, config))
     await bus.close()
     rate = statistics.median(writers)

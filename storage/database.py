@@ -4,14 +4,16 @@ Layers above pass `Pool` and `Connection` on and never name psycopg themselves. 
 and `fetch_value` are how the query modules run a statement.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from storage.errors import DatabaseAwayError
 
 Connection = AsyncConnection[Any]
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
@@ -86,6 +88,15 @@ def open_pool(url: str, *, size_max: int, name: str = "pool") -> Pool:
         check=AsyncConnectionPool.check_connection,
         open=False,
     )
+
+
+async def in_transaction(url: str, name: str, work: Callable[[Connection], Awaitable[None]]) -> None:
+    """Do `work` in one transaction on a connection of its own. Raises `DatabaseAwayError`."""
+    try:
+        async with open_pool(url, size_max=1, name=name) as pool, pool.connection() as connection:
+            await work(connection)
+    except (OperationalError, PoolTimeout) as error:
+        raise DatabaseAwayError(f"The database does not answer: {error}") from error
 
 
 async def fetch_one(

@@ -47,3 +47,7 @@ class IdempotencyConflictError(LedgerError):
 
 class HoldClosedError(LedgerError):
     """The hold was posted or voided before, with another outcome than the one asked for now."""
+
+
+class DatabaseAwayError(StorageError):
+    """The server cannot be reached, or ended the connection; nothing is known of what was under way."""

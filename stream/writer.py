@@ -1,8 +1,9 @@
 """The writer: takes frames from the log to the tables, exactly once, one loop a partition.
 
 Started by the command line as a role. While the database takes the rows of up to two transactions, a
-worker thread prepares the next; they commit one after the other. After any trouble (database or log away, another writer, a lost connection) a loop begins anew
-behind the position that the database has; nothing that matters is kept in memory.
+worker thread prepares the next; they commit one after the other. After any trouble (database or log
+away, another writer, a lost connection) a loop begins anew behind the position that the database has;
+nothing that matters is kept in memory.
 """
 
 import asyncio
@@ -37,21 +38,20 @@ ALONE_FOR = 16
 _TROUBLE = (psycopg.Error, nats.errors.Error, StreamError, StorageError, TimeoutError, OSError)
 
 
-def _now_us() -> int:
-    return time.time_ns() // 1000
-
-
 @dataclass(frozen=True, slots=True)
 class WriterConfig:
-    """Which partitions this process stores, and the bounds of one transaction."""
+    """Which partitions this process stores, and the bounds of one transaction.
 
+    `clock` returns microseconds since 1970 UTC.
+    """
+
+    clock: Callable[[], int]
     partitions: tuple[int, ...] = (0,)
     fetch: FetchLimits = field(default_factory=FetchLimits)
     prepare: PrepareLimits = field(default_factory=PrepareLimits)
     purge_every_s: float = 5.0
     backoff_s_min: float = 0.1
     backoff_s_max: float = 5.0
-    clock: Callable[[], int] = _now_us
 
 
 async def run(

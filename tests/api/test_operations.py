@@ -12,6 +12,7 @@ from api.app import run
 from api.config import ApiConfig
 from storage.database import Pool
 from stream.log import LogConfig, ensure_log
+from tests.api.helpers import Clock
 
 
 async def test_alive_and_ready(api: httpx.AsyncClient, bus: Client) -> None:
@@ -47,10 +48,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def test_the_role_serves_until_it_is_stopped(config: ApiConfig, pool: Pool, bus: Client) -> None:
+async def test_the_role_serves_until_it_is_stopped(
+    config: ApiConfig, pool: Pool, bus: Client, clock: Clock
+) -> None:
     port, stop, ready = free_port(), asyncio.Event(), asyncio.Event()
     role = asyncio.create_task(
-        run(replace(config, port=port), pool=pool, bus=bus, stop=stop, ready=ready.set)
+        run(replace(config, port=port), pool=pool, bus=bus, clock=clock, stop=stop, ready=ready.set)
     )
     async with asyncio.timeout(20):
         await ready.wait()

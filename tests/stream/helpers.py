@@ -48,7 +48,9 @@ async def running_writer(
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Run the writer; ends it gracefully, unless the test cancelled it before."""
     stop, ready = asyncio.Event(), asyncio.Event()
-    task = asyncio.create_task(run(config or WriterConfig(), pool=pool, bus=bus, stop=stop, ready=ready.set))
+    task = asyncio.create_task(
+        run(config or WriterConfig(now_us), pool=pool, bus=bus, stop=stop, ready=ready.set)
+    )
     waiting = asyncio.create_task(ready.wait())
     await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()

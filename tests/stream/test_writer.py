@@ -39,7 +39,7 @@ async def test_rows_reach_their_table(pool: Pool, bus: Client) -> None:
     await open_log(bus)
     ts = now_us()
     source = publisher(bus, partitions=2)
-    async with running_writer(pool, bus, WriterConfig(partitions=(0, 1))):
+    async with running_writer(pool, bus, WriterConfig(now_us, partitions=(0, 1))):
         for device in (1, 2, 3):
             await source.publish(battery_rows(times_from(ts, 5)), device_id=device, received_at_us=ts)
         laws = await drained(pool, bus, 15 * SAMPLES_OF_ROW)
@@ -56,7 +56,7 @@ async def test_exactly_once_over_writers_cancelled_at_any_point(pool: Pool, bus:
     rng = random.Random(5)
     ts = now_us()
     source = publisher(bus, partitions=2)
-    config = WriterConfig(partitions=(0, 1), fetch=SMALL, purge_every_s=0.05)
+    config = WriterConfig(now_us, partitions=(0, 1), fetch=SMALL, purge_every_s=0.05)
 
     async def produce() -> None:
         for i in range(150):
@@ -82,7 +82,7 @@ async def test_a_lost_database_connection_is_resumed(pool: Pool, bus: Client) ->
     await open_log(bus)
     ts = now_us()
     source = publisher(bus)
-    async with running_writer(pool, bus, WriterConfig(fetch=SMALL, backoff_s_min=0.01)):
+    async with running_writer(pool, bus, WriterConfig(now_us, fetch=SMALL, backoff_s_min=0.01)):
         for i in range(20):
             await source.publish(
                 battery_rows(times_from(ts - i * 60_000_000, 7)), device_id=1, received_at_us=ts
@@ -117,7 +117,7 @@ async def test_two_transactions_with_the_same_rows_in_another_order_store_each_o
                 )
             await source.publish(rows, device_id=device, received_at_us=ts)
     fetch = FetchLimits(frames=len(devices), wait_s=0.05)
-    async with running_writer(pool, bus, WriterConfig(fetch=fetch, backoff_s_min=0.01)):
+    async with running_writer(pool, bus, WriterConfig(now_us, fetch=fetch, backoff_s_min=0.01)):
         laws = await drained(pool, bus, 4 * 40 * 1200 * SAMPLES_OF_ROW)
     assert laws.hold()
     assert await scalar(pool, COUNT) == 40 * 1200
@@ -129,7 +129,7 @@ async def test_a_killed_log_is_read_on(pool: Pool, bus: Client, nats: Nats) -> N
     await open_log(bus)
     ts = now_us()
     source = publisher(bus, ack_timeout_s=0.5)
-    config = WriterConfig(fetch=SMALL, backoff_s_min=0.01)
+    config = WriterConfig(now_us, fetch=SMALL, backoff_s_min=0.01)
     async with running_writer(pool, bus, config):
         await source.publish(battery_rows(times_from(ts, 3)), device_id=1, received_at_us=ts)
         nats.kill()
@@ -319,7 +319,7 @@ async def test_a_replaced_log_is_read_from_its_beginning(pool: Pool, bus: Client
             rows = battery_rows([ts - round_ * DAY_US - i])
             await source.publish(rows, device_id=1, received_at_us=ts)
         await source.close()
-        async with running_writer(pool, bus, WriterConfig(backoff_s_min=0.01)):
+        async with running_writer(pool, bus, WriterConfig(now_us, backoff_s_min=0.01)):
             laws = await drained(pool, bus, SAMPLES_OF_ROW)
             await asyncio.sleep(0.1)
         assert laws.hold()
@@ -332,7 +332,7 @@ async def test_a_second_writer_of_a_partition_stores_nothing_twice(pool: Pool, b
     await open_log(bus)
     ts = now_us()
     source = publisher(bus)
-    config = WriterConfig(fetch=SMALL, backoff_s_min=0.01)
+    config = WriterConfig(now_us, fetch=SMALL, backoff_s_min=0.01)
     async with running_writer(pool, bus, config), running_writer(pool, bus, config):
         for i in range(60):
             await source.publish(battery_rows([ts - i]), device_id=1, received_at_us=ts)
@@ -346,7 +346,7 @@ async def test_what_is_stored_leaves_the_log(pool: Pool, bus: Client) -> None:
     await open_log(bus)
     ts = now_us()
     source = publisher(bus)
-    async with running_writer(pool, bus, WriterConfig(fetch=SMALL, purge_every_s=0.0)):
+    async with running_writer(pool, bus, WriterConfig(now_us, fetch=SMALL, purge_every_s=0.0)):
         await source.publish(battery_rows([ts]), device_id=1, received_at_us=ts)
         async with asyncio.timeout(10):
             while (await bus.jetstream().stream_info(STREAM)).state.messages:

@@ -1,0 +1,157 @@
+"""Commands over the registry and the accounts: `gridwire users ...` and `gridwire devices ...`.
+
+Mounted by `gridwire.py`. Each is one transaction; what the database refuses is said in its words.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import typer
+from argon2 import PasswordHasher
+from rich.console import Console
+from rich.table import Table
+
+from deploy.messages import SetupError
+from deploy.settings import Settings, needed, read_settings
+from storage.database import Connection, in_transaction
+from storage.errors import DatabaseAwayError, StorageError
+from storage.queries import devices, users
+
+console = Console()
+users_app = typer.Typer(no_args_is_help=True, help="People who log in to one of the API families.")
+devices_app = typer.Typer(no_args_is_help=True, help="The registry of chargers and batteries.")
+
+LIST_LIMIT = 1000
+
+
+class Kind(StrEnum):
+    """Kinds of devices in the registry."""
+
+    CHARGER = "charger"
+    BATTERY = "battery"
+
+
+@users_app.command("create")
+def users_create(
+    system: Annotated[Literal["evcms", "ienerzy"], typer.Option(help="API family.")],
+    role: Annotated[
+        str, typer.Option(help="evcms: user, brand, admin; ienerzy: dealer, consumer, technician.")
+    ],
+    name: Annotated[str, typer.Option()],
+    email: Annotated[str | None, typer.Option(help="Login of evcms.")] = None,
+    phone: Annotated[str | None, typer.Option(help="Login of ienerzy, as +91...")] = None,
+    dealer: Annotated[int | None, typer.Option(help="Id of an ienerzy consumer's dealer.")] = None,
+) -> None:
+    """Make an account. An evcms password is asked for, or read from GRIDWIRE_NEW_PASSWORD."""
+    _check_account(system, role, email, phone)
+    hashed = _new_password_hash(ask=True) if system == "evcms" else None
+
+    async def create(connection: Connection) -> None:
+        user = await users.insert_user(
+            connection, system=system, role=role, name=name, email=email and email.lower(), phone=phone,
+            password_hash=hashed, dealer_id=dealer,
+        )  # fmt: skip
+        console.print(f"{system} {role} {name}: id {user.id}")
+
+    asyncio.run(with_connection(read_settings(), create))
+
+
+@devices_app.command("register")
+def devices_register(
+    kind: Kind,
+    identity: Annotated[str, typer.Argument(help="As the device writes it.")],
+    name: Annotated[str | None, typer.Option()] = None,
+    owner: Annotated[int | None, typer.Option(help="Id of the user whose device it is.")] = None,
+    password: Annotated[bool, typer.Option("--password", help="Ask for a charger's Basic password.")] = False,
+) -> None:
+    """Enter a device in the registry, or change an entered one's owner or password."""
+    secret_hash = _new_password_hash(ask=password)
+
+    async def register(connection: Connection) -> None:
+        device = await devices.register_device(connection, kind.value, identity, name=name)
+        await devices.set_device_status(connection, device.id, "active")
+        if owner is not None:
+            await devices.set_device_owner(connection, device.id, owner)
+        if secret_hash is not None:
+            await devices.set_device_secret(connection, device.id, secret_hash)
+        console.print(f"{kind.value} {device.identity}: id {device.id}, active")
+
+    asyncio.run(with_connection(read_settings(), register))
+
+
+@devices_app.command("list")
+def devices_list(
+    kind: Annotated[Kind | None, typer.Option()] = None,
+    status: Annotated[Literal["active", "quarantined", "archived"] | None, typer.Option()] = None,
+) -> None:
+    """List devices with their status and when they were last heard of."""
+
+    async def show(connection: Connection) -> None:
+        found = await devices.list_devices(
+            connection, kind=kind.value if kind else None, status=status, limit=LIST_LIMIT
+        )
+        table = Table("id", "kind", "identity", "status", "owner", "vendor", "model", "last seen")
+        for d in found:
+            row = (d.id, d.kind, d.identity, d.status, d.owner_id, d.vendor, d.model, d.last_seen_at)
+            table.add_row(*("" if cell is None else str(cell) for cell in row))
+        console.print(table)
+        if len(found) == LIST_LIMIT:
+            console.print(f"the first {LIST_LIMIT} are shown")
+
+    asyncio.run(with_connection(read_settings(), show))
+
+
+@devices_app.command("activate")
+def devices_activate(kind: Kind, identity: str) -> None:
+    """Let a quarantined device's samples in from now on."""
+    asyncio.run(with_connection(read_settings(), _set_status(kind, identity, "active")))
+
+
+@devices_app.command("archive")
+def devices_archive(kind: Kind, identity: str) -> None:
+    """Shut a device out; what it has sent stays."""
+    asyncio.run(with_connection(read_settings(), _set_status(kind, identity, "archived")))
+
+
+def _set_status(kind: Kind, identity: str, status: str) -> Callable[[Connection], Awaitable[None]]:
+    async def change(connection: Connection) -> None:
+        device = await devices.find_device(connection, kind.value, identity)
+        if device is None:
+            raise SetupError(f"No {kind.value} {identity} is registered.", "See: gridwire devices list")
+        await devices.set_device_status(connection, device.id, status)
+        console.print(f"{kind.value} {device.identity}: {status}")
+
+    return change
+
+
+async def with_connection(settings: Settings, work: Callable[[Connection], Awaitable[None]]) -> None:
+    """Do `work` in one transaction; raises `SetupError` with what the database says."""
+    url = needed(settings.database_url, "GRIDWIRE_DATABASE_URL")
+    try:
+        await in_transaction(url, "command", work)
+    except DatabaseAwayError as error:
+        raise SetupError(str(error), "Check GRIDWIRE_DATABASE_URL.") from error
+    except StorageError as error:
+        raise SetupError(str(error), "Nothing was changed.") from error
+
+
+def _new_password_hash(*, ask: bool) -> str | None:
+    """Hash GRIDWIRE_NEW_PASSWORD, or what is typed if we may ask."""
+    given = os.environ.get("GRIDWIRE_NEW_PASSWORD")
+    if given is None and ask:
+        given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return None if given is None else PasswordHasher().hash(given)
+
+
+def _check_account(system: str, role: str, email: str | None, phone: str | None) -> None:
+    roles = {"evcms": ("user", "brand", "admin"), "ienerzy": ("dealer", "consumer", "technician", "admin")}
+    if role not in roles[system]:
+        raise SetupError(f"{system} has no role {role!r}.", f"Choose one of: {', '.join(roles[system])}")
+    if (email if system == "evcms" else phone) is None:
+        raise SetupError(
+            f"An account of {system} needs its login.",
+            "Give --email" if system == "evcms" else "Give --phone",
+        )

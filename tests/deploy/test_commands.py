@@ -1,0 +1,68 @@
+"""The command line as an operator meets it: what is missing is named, and nothing is done by halves."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def command(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run `gridwire` in an empty data folder with nothing but `settings`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GRIDWIRE_")}
+    environment = {**kept, "GRIDWIRE_DATA_DIR": str(folder), "COLUMNS": "200", **settings}
+    return subprocess.run(
+        [sys.executable, "-m", "gridwire", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_registered_fleet_needs_a_password(tmp_path: Path, database_url: str) -> None:
+    """An empty one would open the demo accounts."""
+    for settings in ({}, {"GRIDWIRE_FLEET_PASSWORD": ""}):
+        ended = command(tmp_path, "simulate", "--register", GRIDWIRE_DATABASE_URL=database_url, **settings)
+        assert ended.returncode == 1
+        assert "GRIDWIRE_FLEET_PASSWORD" in ended.stdout
+        assert "Traceback" not in ended.stderr
+
+
+def test_a_device_is_registered_shut_out_and_let_in(tmp_path: Path, database_url: str) -> None:
+    def devices(*arguments: str) -> str:
+        ended = command(tmp_path, "devices", *arguments, GRIDWIRE_DATABASE_URL=database_url)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    assert "active" in devices("register", "charger", "CP-1", "--name", "Gate")
+    assert "archived" in devices("archive", "charger", "cp-1")
+    assert "CP-1" in devices("list", "--status", "archived")
+    assert "active" in devices("activate", "charger", "CP-1")
+
+
+@pytest.mark.parametrize("arguments", [("devices", "list"), ("serve", "writer"), ("migrate",)])
+def test_a_missing_database_is_named(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    ended = command(tmp_path, *arguments)
+    assert ended.returncode == 1
+    assert "GRIDWIRE_DATABASE_URL" in ended.stdout
+    away = "postgresql://nobody@127.0.0.1:1/none?connect_timeout=1"
+    ended = command(tmp_path, "devices", "list", GRIDWIRE_DATABASE_URL=away)
+    assert ended.returncode == 1
+    assert "does not answer" in ended.stdout
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_account_needs_its_login(tmp_path: Path, database_url: str) -> None:
+    given = {"GRIDWIRE_DATABASE_URL": database_url, "GRIDWIRE_NEW_PASSWORD": "Long-enough-1"}
+    account = ("users", "create", "--system", "evcms", "--role", "admin", "--name", "A")
+    ended = command(tmp_path, *account, **given)
+    assert ended.returncode == 1
+    assert "--email" in ended.stdout
+    ended = command(tmp_path, *account, "--email", "a@example.com", **given)
+    assert ended.returncode == 0, ended.stderr
+    ended = command(tmp_path, *account, "--email", "a@example.com", **given)
+    assert ended.returncode == 1
+    assert "Nothing was changed" in ended.stdout
