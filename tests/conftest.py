@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import nats as nats_client
 import psycopg
 import pytest
+from hypothesis import settings
 from nats.aio.client import Client
 from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
@@ -22,6 +23,11 @@ TIMESCALE_URL = os.environ.get("GRIDWIRE_TEST_DATABASE_URL")
 POOL_SIZE_MAX = 16
 # a test's rows need not survive this machine
 UNSAFE = ("--fsync=off", "--full_page_writes=off")
+
+
+# how long an example takes is this machine's business, not the property's
+settings.register_profile("gridwire", deadline=None)
+settings.load_profile("gridwire")
 
 
 @pytest.fixture(scope="session")
