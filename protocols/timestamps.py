@@ -1,7 +1,7 @@
 """Date and time as devices write them (RFC 3339, leniently) to microseconds since 1970 UTC, and back.
 
-Used by the OCPP decoder and gateway, by the battery decoder, and wherever a timestamp goes out to a charger.
-Exact integers throughout: no float holds a time here.
+Used by the OCPP decoder and gateway, by the battery decoder, and wherever a timestamp goes out to a charger;
+`clock_fault` by `protocols.ocpp.quirks`. Exact integers throughout: no float holds a time here.
 """
 
 import re
@@ -13,12 +13,22 @@ US_PER_SECOND = 1_000_000
 # Longest text that can be a timestamp: 9 digits of fraction and an offset make 35; the rest is slack.
 LENGTH_MAX = 64
 
+# A clock that is further ahead of ours than this is wrong. One that is behind may tell of an offline time.
+CLOCK_AHEAD_US_MAX = 600 * US_PER_SECOND
+# No OCPP 1.6 charger was made before: a stamp from earlier is of a clock that was never set.
+CLOCK_SET_SINCE_US = 1_420_070_400 * US_PER_SECOND
+
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PATTERN = re.compile(
     r"\s*(\d{4})-(\d\d)-(\d\d)"
     r"[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{0,9}))?"
     r"\s*(?:[Zz]|([+-])(\d\d):?(\d\d)?)?\s*",
+    re.ASCII,
+)
+_STRICT = re.compile(
+    r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+    r"[Tt](?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d{1,9})?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
 )
 # What datetime and PostgreSQL can both hold, so that nothing behind the parser meets another range.
@@ -59,6 +69,21 @@ def parse_timestamp(text: object, field: str = "timestamp") -> int:
     if not _MIN_US <= us <= _MAX_US:
         raise TimestampError(field, f"outside the years 1 to 9999: {text!r}")
     return us
+
+
+def is_rfc3339(text: str) -> bool:
+    """Whether `text` has the form of RFC 3339 section 5.6 to the letter, zone included."""
+    return _STRICT.fullmatch(text) is not None
+
+
+def clock_fault(device_us: int, received_us: int) -> str | None:
+    """What is wrong with the clock of a device whose message with `device_us` came at `received_us`.
+
+    `clock_ahead` or `clock_not_set`; None also for any other time in the past: it may be a backlog's.
+    """
+    if device_us > received_us + CLOCK_AHEAD_US_MAX:
+        return "clock_ahead"
+    return "clock_not_set" if device_us < CLOCK_SET_SINCE_US else None
 
 
 def _offset_s(sign: str, hours: str, minutes: str | None, field: str) -> int:

@@ -37,6 +37,44 @@ MEASURANDS: tuple[str, ...] = (
     "Temperature",
     "SoC",
     "RPM",
+    # OCPP 2.0.1 part 2, MeasurandEnumType
+    "Energy.Active.Net",
+    "Energy.Reactive.Net",
+    "Energy.Apparent.Net",
+    "Energy.Apparent.Import",
+    "Energy.Apparent.Export",
+    # OCPP 2.1 part 2, the same
+    "Current.Export.Offered",
+    "Current.Export.Minimum",
+    "Current.Import.Offered",
+    "Current.Import.Minimum",
+    "Display.PresentSOC",
+    "Display.MinimumSOC",
+    "Display.TargetSOC",
+    "Display.MaximumSOC",
+    "Display.RemainingTimeToMinimumSOC",
+    "Display.RemainingTimeToTargetSOC",
+    "Display.RemainingTimeToMaximumSOC",
+    "Display.ChargingComplete",
+    "Display.BatteryEnergyCapacity",
+    "Display.InletHot",
+    "Energy.Active.Import.CableLoss",
+    "Energy.Active.Import.LocalGeneration.Register",
+    "Energy.Active.Setpoint.Interval",
+    "EnergyRequest.Target",
+    "EnergyRequest.Minimum",
+    "EnergyRequest.Maximum",
+    "EnergyRequest.Minimum.V2X",
+    "EnergyRequest.Maximum.V2X",
+    "EnergyRequest.Bulk",
+    "Power.Active.Setpoint",
+    "Power.Active.Residual",
+    "Power.Export.Minimum",
+    "Power.Export.Offered",
+    "Power.Import.Offered",
+    "Power.Import.Minimum",
+    "Voltage.Minimum",
+    "Voltage.Maximum",
 )
 PHASES: tuple[str, ...] = (
     "",
@@ -44,7 +82,7 @@ PHASES: tuple[str, ...] = (
     *("L1-N", "L2-N", "L3-N"),
     *("L1-L2", "L2-L3", "L3-L1"),
 )
-LOCATIONS: tuple[str, ...] = ("Outlet", "Inlet", "Body", "Cable", "EV")
+LOCATIONS: tuple[str, ...] = ("Outlet", "Inlet", "Body", "Cable", "EV", "Upstream")
 CONTEXTS: tuple[str, ...] = (
     "Sample.Periodic",
     "Sample.Clock",
@@ -92,6 +130,7 @@ _SI = Scale()
 _UNITS: Mapping[str, Mapping[str, Scale]] = {
     "Wh": {"": _SI, "wh": _SI, "kwh": _ten(3), "mwh": _ten(6)},
     "varh": {"": _SI, "varh": _SI, "kvarh": _ten(3)},
+    "VAh": {"": _SI, "vah": _SI, "kvah": _ten(3)},
     "W": {"": _SI, "w": _SI, "kw": _ten(3), "va": _SI, "kva": _ten(3)},
     "var": {"": _SI, "var": _SI, "kvar": _ten(3)},
     "1": {"": _SI, "percent": _ten(-2)},
@@ -107,6 +146,7 @@ _UNITS: Mapping[str, Mapping[str, Scale]] = {
     },
     "%": {"": _SI, "percent": _SI},
     "rpm": {"": _SI, "rpm": _SI},
+    "s": {"": _SI, "s": _SI, "min": Scale(0, False, Decimal(0), Decimal(60))},
 }
 
 
@@ -114,8 +154,12 @@ def _dimension(measurand: str) -> str:
     by_prefix = {
         "Energy.Active": "Wh",
         "Energy.Reactive": "varh",
+        "Energy.Apparent": "VAh",
+        "EnergyRequest": "Wh",
         "Power.Active": "W",
         "Power.Offered": "W",
+        "Power.Export": "W",
+        "Power.Import": "W",
         "Power.Reactive": "var",
         "Power.Factor": "1",
         "Current": "A",
@@ -124,6 +168,11 @@ def _dimension(measurand: str) -> str:
         "Temperature": "°C",
         "SoC": "%",
         "RPM": "rpm",
+        "Display.RemainingTime": "s",
+        "Display.BatteryEnergyCapacity": "Wh",
+        "Display.ChargingComplete": "1",
+        "Display.InletHot": "1",
+        "Display": "%",
     }
     return next(unit for prefix, unit in by_prefix.items() if measurand.startswith(prefix))
 
@@ -170,7 +219,7 @@ def kind_of(
 def _code(codes: Mapping[str | None, int], word: str | None, field: str) -> int:
     code = codes.get(word)
     if code is None:
-        raise DecodeError(field, field, f"{word!r:.60} is not in OCPP 1.6")
+        raise DecodeError(field, field, f"{word!r:.60} is not in OCPP")
     return code
 
 

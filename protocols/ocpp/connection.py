@@ -115,12 +115,16 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """No answer in time."""
+    """No answer in time. `was_sent`: False where the call never went out, so that it has no effect."""
+
+    was_sent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The connection ended before the answer."""
+    """The connection ended before the answer; `was_sent` as for `TimedOut`."""
+
+    was_sent: bool = True
 
 
 Outcome = Answered | Refused | TimedOut | Lost
@@ -303,7 +307,7 @@ class Connection:
         The time in the queue counts. `message_id` must be fresh. Raises `QueueFullError`.
         """
         if self._is_closed:
-            return [CallEnded(message_id, action, Lost())]
+            return [CallEnded(message_id, action, Lost(was_sent=False))]
         if len(self._queued) >= self._limits.outbound:
             raise QueueFullError(f"{self._limits.outbound} calls wait for this charger already")
         if message_id in self._ended or any(call.message_id == message_id for call in self._pending()):
@@ -321,7 +325,7 @@ class Connection:
         events: list[Event] = []
         for call in [call for call in self._queued if call.deadline_us <= now_us]:
             self._queued.remove(call)
-            events.append(self._end(call, Trigger.DEADLINE, TimedOut()))
+            events.append(self._end(call, Trigger.DEADLINE, TimedOut(was_sent=False)))
         if self._waiting is not None and self._waiting.deadline_us <= now_us:
             self.timeouts_in_row += 1
             events.append(self._end(self._waiting, Trigger.DEADLINE, TimedOut()))
@@ -332,7 +336,7 @@ class Connection:
         self._is_closed = True
         calls = self._pending()
         self._queued.clear()
-        return [self._end(call, Trigger.CLOSE, Lost()) for call in calls]
+        return [self._end(call, Trigger.CLOSE, Lost(call.state is State.WAITING)) for call in calls]
 
     def _pending(self) -> list[_OurCall]:
         return [*self._queued] if self._waiting is None else [self._waiting, *self._queued]
@@ -343,7 +347,7 @@ class Connection:
         while self._waiting is None and self._queued:
             call = self._queued.popleft()
             if call.deadline_us <= now_us:
-                events.append(self._end(call, Trigger.DEADLINE, TimedOut()))
+                events.append(self._end(call, Trigger.DEADLINE, TimedOut(was_sent=False)))
                 continue
             call.move(Trigger.SEND)
             self._waiting = call

@@ -1,7 +1,7 @@
 """OCPP-J frames: text to Call, CallResult or CallError, and back (OCPP-J 1.6 and 2.1, section 4 of both).
 
 Used by `protocols.ocpp.connection` and by the simulated charger. Any input gives a frame or a
-`FormationError`; nothing else is ever raised.
+`FormationError`; nothing else is ever raised. JSON that only just fails is mended (`protocols.ocpp.mending`).
 """
 
 import re
@@ -11,11 +11,14 @@ from enum import IntEnum, StrEnum
 
 import orjson
 
+from protocols.ocpp.mending import mended_json
 from protocols.ocpp.surface import Version
 
 # Section 4.1.4 allows 36 characters. Longer ones are met in the field and harmless up to here.
 MESSAGE_ID_LENGTH_MAX = 255
 ACTION_LENGTH_MAX = 64
+# Levels of a frame, so that whatever takes it apart again needs no more of the stack.
+DEPTH_MAX = 64
 # What an answer carries when the message that it answers has no readable id (as OCPP 2.0.1 has it).
 NO_MESSAGE_ID = "-1"
 
@@ -59,12 +62,16 @@ _SPELLED_IN_2 = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request: `[2, id, action, payload]`; `[6, id, action, payload]` (`is_send`) wants no answer."""
+    """A request: `[2, id, action, payload]`; `[6, id, action, payload]` (`is_send`) wants no answer.
+
+    `mended`: the tags of what was wrong with its JSON.
+    """
 
     message_id: str
     action: str
     payload: Payload
     is_send: bool = False
+    mended: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +117,23 @@ def parse_frame(data: bytes) -> Frame:
     """The frame in `data` (UTF-8 JSON). Raises `FormationError`. Escaped NULs are left out of strings."""
     if b"\\u0000" in data:
         data = _ESCAPED_NUL.sub(rb"\1", data)
+    mended: tuple[str, ...] = ()
     try:
         parts = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise _salvaged(data, f"not JSON: {error}") from error
+        data, mended = mended_json(data)
+        if not mended:
+            raise _salvaged(data, f"not JSON: {error}") from error
+        parts = orjson.loads(data)
     if type(parts) is not list or not parts:
         raise FormationError("a frame is a JSON array whose first element is its type")
+    if data.count(b"[") + data.count(b"{") > DEPTH_MAX and _is_deep(parts):
+        raise _salvaged(data, f"nested deeper than {DEPTH_MAX} levels")
     match parts:
         case [2, str(message_id), str(action), dict(payload)] if _fits(message_id, action):
-            return Call(message_id, action, payload)
+            return Call(message_id, action, payload, mended=mended)
         case [6, str(message_id), str(action), dict(payload)] if _fits(message_id, action):
-            return Call(message_id, action, payload, is_send=True)
+            return Call(message_id, action, payload, is_send=True, mended=mended)
         case [5, str(message_id), str(code), *rest] if _fits(message_id) and len(rest) <= 2:
             return _call_error(message_id, code, rest, of_result=True)
         case [3, str(message_id), dict(payload)] if _fits(message_id):
@@ -128,6 +141,21 @@ def parse_frame(data: bytes) -> Frame:
         case [4, str(message_id), str(code), *rest] if _fits(message_id) and len(rest) <= 2:
             return _call_error(message_id, code, rest)
     raise _salvaged(data, "not [2 or 6, id, action, {}], [3, id, {}] or [4 or 5, id, code, description, {}]")
+
+
+def _is_deep(parts: list[object]) -> bool:
+    """Level by level: a deep frame must not be walked by recursion."""
+    level: list[object] = [parts]
+    for _ in range(DEPTH_MAX):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)  # type: ignore[attr-defined]
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _fits(message_id: str, action: str = "") -> bool:

@@ -1,10 +1,11 @@
 """Validators of all messages, compiled at import from the JSON schemas that the `ocpp` package ships.
 
-Used by the gateway: what chargers send (`check_request`), what we send them (`check_call`) and what they
-answer (`check_result`). Formats are not checked here: `protocols.timestamps` reads date-times its own way.
+Used by the gateway: what chargers send (`check_request`, by way of `protocols.ocpp.quirks`), what we send
+them (`check_call`) and what they answer (`check_result`). Only requests of chargers have their date-times
+checked: a stamp without a zone is a repair that is counted.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,35 +17,33 @@ import orjson
 
 from protocols.ocpp.frames import ErrorCode
 from protocols.ocpp.surface import FROM_CHARGER, TO_CHARGER, Version
+from protocols.timestamps import is_rfc3339
 
 _FOLDERS = {Version.V16: "v16", Version.V201: "v201", Version.V21: "v21"}
-# Asked for a decision, not told: a broken one is refused.
-_OF_AUTHORITY = frozenset({"Authorize", "Get15118EVCertificate", "GetCertificateStatus", "SignCertificate"})
-# What these tell is kept even when it breaks the schema in form: a refusal would lose it, for chargers
-# do not mend a message, they send it again or drop it.
-_LENIENT_ACTIONS: Mapping[Version, frozenset[str]] = MappingProxyType(
+# Asked for a decision, not told: a broken one is refused. The rest is kept even when it breaks the schema in
+# form: a refusal would lose it, for chargers do not mend a message, they send it again or drop it.
+DECISIONS = frozenset(
     {
-        Version.V16: frozenset(
-            {
-                "BootNotification",
-                "DataTransfer",
-                "DiagnosticsStatusNotification",
-                "FirmwareStatusNotification",
-                "LogStatusNotification",
-                "SecurityEventNotification",
-                "SignedFirmwareStatusNotification",
-                "StatusNotification",
-                "StopTransaction",
-            }
-        ),
-        Version.V201: frozenset(FROM_CHARGER[Version.V201]) - _OF_AUTHORITY,
-        Version.V21: frozenset(FROM_CHARGER[Version.V21]) - _OF_AUTHORITY,
+        "Authorize",
+        "Get15118EVCertificate",
+        "GetCertificateChainStatus",
+        "GetCertificateStatus",
+        "SignCertificate",
+        "VatNumberValidation",
     }
 )
-# Rules that a lenient check leaves out: lengths, vocabularies, fields unheard of.
-_FORM_ONLY = frozenset({"additionalProperties", "enum", "maxLength", "minItems"})
-# Left to `protocols.ocpp.meter_values`, which refuses sample by sample.
-_SAMPLED = "transactionData"
+# Rules that a lenient check leaves out: lengths, vocabularies, ranges, fields unheard of.
+_FORM_ONLY = frozenset(
+    {"additionalProperties", "enum", "format", "maxItems", "maxLength", "maximum", "minItems", "minimum"}
+)
+# Of an answer: its words say whether the charger did as it was told.
+_FORM_ONLY_OF_ANSWERS = _FORM_ONLY - {"enum"}
+# Words without which a message has no meaning: what happened to the transaction (OCPP 2.0.1 part 2, E01).
+_KEPT = frozenset({"TransactionEventEnumType"})
+# Left to the decoders of meter values, which refuse sample by sample.
+SAMPLED = frozenset({"meterValue", "transactionData"})
+# OCPP 1.6 ids are 32 bits wide, and ours are positive. Others are met in the field: kept, and counted.
+_TRANSACTION_ID = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
 
 _CODES: Mapping[str, ErrorCode] = MappingProxyType(
     {
@@ -83,53 +82,115 @@ def _folder(version: Version) -> Path:
     return Path(spec.submodule_search_locations[0]) / _FOLDERS[version] / "schemas"
 
 
-def _relaxed(schema: Any) -> Any:
+def _without(schema: Any, rules: frozenset[str]) -> Any:
+    """The schema without these rules, and with sampled values left open."""
     if isinstance(schema, list):
-        return [_relaxed(item) for item in schema]
+        return [_without(item, rules) for item in schema]
     if not isinstance(schema, dict):
         return schema
     return {
-        key: {} if key == _SAMPLED else _relaxed(value)
+        key: {} if key in SAMPLED else value if key in _KEPT else _without(value, rules)
         for key, value in schema.items()
-        if key not in _FORM_ONLY
+        if key not in rules
     }
 
 
-def _load(version: Version, action: str, *, is_answer: bool = False) -> Any:
+def _dated(schema: Any) -> Any:
+    """The schema without formats other than date-time: the rest of them says nothing that we rely on."""
+    if isinstance(schema, list):
+        return [_dated(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _dated(value)
+        for key, value in schema.items()
+        if key != "format" or isinstance(value, dict) or value == "date-time"
+    }
+
+
+def load_schema(version: Version, action: str, *, is_answer: bool = False) -> Any:
+    """The JSON schema of an action's request or answer, as the standard publishes it."""
     names = [f"{action}Response"] if is_answer else [f"{action}Request", action]
     path = next(path for name in names if (path := _folder(version) / f"{name}.json").exists())
     return orjson.loads(path.read_bytes())
 
 
-def _compile(schema: Any) -> Validator:
-    validator: Validator = jsonschema_rs.validator_for(schema, validate_formats=False)
+def _request_schema(version: Version, action: str) -> Any:
+    schema = _dated(load_schema(version, action))
+    if version is Version.V16 and "transactionId" in schema["properties"]:
+        schema["properties"]["transactionId"] = _TRANSACTION_ID
+    return schema
+
+
+def _compile(schema: Any, *, is_dated: bool = False) -> Validator:
+    validator: Validator = jsonschema_rs.validator_for(
+        schema, validate_formats=is_dated, formats={"date-time": is_rfc3339}
+    )
     return validator
 
 
 @dataclass(frozen=True, slots=True)
 class _Validators:
-    """Of one version, by action: what the charger sends, strictly and loosely; what we send; its answers."""
+    """Of one version, by action: what the charger sends, strictly, without its samples, and loosely; what
+    we send; its answers, strictly and loosely; the names of a request's fields; our requests' schemas.
+    """
 
     requests: Mapping[str, Validator]
+    outlines: Mapping[str, Validator]
     relaxed: Mapping[str, Validator]
     calls: Mapping[str, Validator]
     results: Mapping[str, Validator]
+    relaxed_results: Mapping[str, Validator]
+    fields: Mapping[str, frozenset[str]]
+    call_schemas: Mapping[str, Any]
 
 
 def _validators(version: Version) -> _Validators:
-    requests = {action: _load(version, action) for action in FROM_CHARGER[version]}
-    lenient = requests.keys() & _LENIENT_ACTIONS[version]
-    relaxed = {action: _compile(_relaxed(requests[action])) for action in lenient}
+    schemas = {action: _request_schema(version, action) for action in FROM_CHARGER[version]}
+    strict = {action: _compile(schema, is_dated=True) for action, schema in schemas.items()}
+    outlines = {
+        action: _compile(_without(schema, frozenset()), is_dated=True)
+        if SAMPLED & schema["properties"].keys()
+        else strict[action]
+        for action, schema in schemas.items()
+    }
+    relaxed = {
+        action: strict[action] if action in DECISIONS else _compile(_without(schema, _FORM_ONLY))
+        for action, schema in schemas.items()
+    }
     relaxed["MeterValues"] = _compile({"type": "object"})  # its decoder judges it alone
+    calls = {action: load_schema(version, action) for action in TO_CHARGER[version]}
+    answers = {action: load_schema(version, action, is_answer=True) for action in TO_CHARGER[version]}
     return _Validators(
-        {action: _compile(schema) for action, schema in requests.items()},
+        strict,
+        outlines,
         relaxed,
-        {action: _compile(_load(version, action)) for action in TO_CHARGER[version]},
-        {action: _compile(_load(version, action, is_answer=True)) for action in TO_CHARGER[version]},
+        {action: _compile(schema) for action, schema in calls.items()},
+        {action: _compile(schema) for action, schema in answers.items()},
+        {action: _compile(_without(schema, _FORM_ONLY_OF_ANSWERS)) for action, schema in answers.items()},
+        {action: frozenset(schema["properties"]) for action, schema in schemas.items()},
+        calls,
     )
 
 
 _VALIDATORS = {version: _validators(version) for version in Version}
+
+
+def is_strict(version: Version, action: str, payload: Mapping[str, object]) -> bool:
+    """Whether a charger's request keeps the schema to the letter, date-times included."""
+    return _VALIDATORS[version].requests[action].is_valid(payload)
+
+
+def request_faults(
+    version: Version, action: str, payload: Mapping[str, object]
+) -> Iterator[jsonschema_rs.ValidationError]:
+    """Each way in which a charger's request breaks the schema, sampled values aside."""
+    return iter(_VALIDATORS[version].outlines[action].iter_errors(payload))
+
+
+def request_fields(version: Version, action: str) -> frozenset[str]:
+    """The names that the fields of a charger's request may have."""
+    return _VALIDATORS[version].fields[action]
 
 
 def check_request(version: Version, action: str, payload: Mapping[str, object]) -> bool:
@@ -137,11 +198,9 @@ def check_request(version: Version, action: str, payload: Mapping[str, object]) 
 
     Raises `SchemaError` if it cannot be used. `action` must be one of `FROM_CHARGER[version]`.
     """
-    validators = _VALIDATORS[version]
-    strict = validators.requests[action]
-    if strict.is_valid(payload):
+    if is_strict(version, action, payload):
         return True
-    _check(validators.relaxed.get(action, strict), action, payload)
+    _check(_VALIDATORS[version].relaxed[action], action, payload)
     return False
 
 
@@ -154,9 +213,39 @@ def check_call(version: Version, action: str, payload: Mapping[str, object]) -> 
     _check(validator, action, payload)
 
 
+def in_schema_order(version: Version, action: str, payload: Mapping[str, object]) -> dict[str, object]:
+    """A request of ours with its fields in the order of the schema, which some parsers take for granted."""
+    schema = _VALIDATORS[version].call_schemas[action]
+    ordered: dict[str, object] = _ordered(schema, schema.get("definitions", {}), payload)
+    return ordered
+
+
+def _ordered(schema: Any, definitions: Mapping[str, Any], value: Any) -> Any:
+    schema = definitions.get(str(schema.get("$ref", "")).rpartition("/")[2], schema)
+    if isinstance(value, list):
+        return [_ordered(schema.get("items", {}), definitions, item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    known = schema.get("properties", {})
+    names = [*(name for name in known if name in value), *(name for name in value if name not in known)]
+    return {name: _ordered(known.get(name, {}), definitions, value[name]) for name in names}
+
+
+def is_strict_result(version: Version, action: str, payload: Mapping[str, object]) -> bool:
+    """Whether a charger's answer keeps the schema to the letter."""
+    return _VALIDATORS[version].results[action].is_valid(payload)
+
+
+def result_faults(
+    version: Version, action: str, payload: Mapping[str, object]
+) -> Iterator[jsonschema_rs.ValidationError]:
+    """Each way in which a charger's answer breaks the schema."""
+    return iter(_VALIDATORS[version].results[action].iter_errors(payload))
+
+
 def check_result(version: Version, action: str, payload: Mapping[str, object]) -> None:
-    """Raises `SchemaError` unless `payload` answers a call of `action`."""
-    _check(_VALIDATORS[version].results[action], action, payload)
+    """Raises `SchemaError` unless `payload` answers a call of `action`, if not in form."""
+    _check(_VALIDATORS[version].relaxed_results[action], action, payload)
 
 
 def _check(validator: Validator, action: str, payload: Mapping[str, object]) -> None:

@@ -77,7 +77,7 @@ def test_time_ends_calls_sent_and_waiting(connection: Connection) -> None:
     connection.call("3", "Reset", {}, 10, 500)
     assert connection.next_deadline() == 30
     assert connection.tick(29) == []
-    assert connection.tick(30) == [CallEnded("2", "Reset", TimedOut())]
+    assert connection.tick(30) == [CallEnded("2", "Reset", TimedOut(was_sent=False))]
     assert connection.tick(100) == [CallEnded("1", "Reset", TimedOut())]
     assert connection.timeouts_in_row == 1
     assert [each[1] for each in sent(connection)] == ["1", "3"]
@@ -167,8 +167,9 @@ def test_keepalives_and_binary_frames(connection: Connection) -> None:
 def test_closing_loses_what_was_asked(connection: Connection) -> None:
     connection.call("1", "Reset", {}, 0, 100)
     connection.call("2", "Reset", {}, 0, 100)
-    assert connection.close() == [CallEnded("1", "Reset", Lost()), CallEnded("2", "Reset", Lost())]
-    assert connection.call("3", "Reset", {}, 0, 100) == [CallEnded("3", "Reset", Lost())]
+    unsent = Lost(was_sent=False)
+    assert connection.close() == [CallEnded("1", "Reset", Lost()), CallEnded("2", "Reset", unsent)]
+    assert connection.call("3", "Reset", {}, 0, 100) == [CallEnded("3", "Reset", unsent)]
     assert connection.close() == []
 
 

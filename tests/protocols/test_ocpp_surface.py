@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from protocols.ocpp.schemas import SchemaError, check_call, check_request
+from protocols.ocpp.schemas import SchemaError, check_call, check_request, in_schema_order
 from protocols.ocpp.surface import FROM_CHARGER, TO_CHARGER, Version
 
 FOLDERS = {Version.V16: "v16", Version.V201: "v201", Version.V21: "v21"}
@@ -47,3 +47,21 @@ def test_every_message_has_validators(version: Version) -> None:
             assert str(error).startswith(action)  # noqa: PT017
     with pytest.raises(SchemaError, match="is not a call"):
         check_call(version, "Dance", {})
+
+
+def test_a_request_goes_out_in_the_order_of_its_schema() -> None:
+    given = {
+        "updateType": "Full",
+        "localAuthorizationList": [{"idTagInfo": {"status": "Accepted", "expiryDate": "x"}, "idTag": "A"}],
+        "listVersion": 2,
+        "ours": 1,
+    }
+    ordered = in_schema_order(Version.V16, "SendLocalList", given)
+    assert ordered == given
+    assert list(ordered) == ["listVersion", "localAuthorizationList", "updateType", "ours"]
+    entry = ordered["localAuthorizationList"][0]  # type: ignore[index]
+    assert list(entry) == ["idTag", "idTagInfo"]
+    assert list(entry["idTagInfo"]) == ["expiryDate", "status"]
+    evse = {"evse": {"connectorId": 1, "id": 2}, "operationalStatus": "Operative"}
+    in_order = in_schema_order(Version.V201, "ChangeAvailability", evse)
+    assert str(in_order) == "{'evse': {'id': 2, 'connectorId': 1}, 'operationalStatus': 'Operative'}"

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from protocols.samples import DecodeError
 from protocols.timestamps import (
+    CLOCK_AHEAD_US_MAX,
     TimestampError,
+    clock_fault,
     format_utc_ms,
     from_datetime,
     parse_timestamp,
@@ -86,3 +88,18 @@ def test_any_text_is_a_time_or_a_typed_error(text: str) -> None:
     except DecodeError:
         return
     to_datetime(us)
+
+
+@pytest.mark.parametrize(
+    ("device_us", "fault"),
+    [
+        (MOMENT_US, None),
+        (MOMENT_US + CLOCK_AHEAD_US_MAX, None),
+        (MOMENT_US + CLOCK_AHEAD_US_MAX + 1, "clock_ahead"),
+        (MOMENT_US - 90 * 86_400_000_000, None),
+        (parse_timestamp("1970-01-01T00:35:28Z"), "clock_not_set"),
+        (parse_timestamp("2014-12-31T23:59:59Z"), "clock_not_set"),
+    ],
+)
+def test_a_clock_is_wrong_when_it_is_ahead_or_was_never_set(device_us: int, fault: str | None) -> None:
+    assert clock_fault(device_us, MOMENT_US) == fault
