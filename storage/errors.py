@@ -33,6 +33,10 @@ class NotFoundError(StorageError):
     """No row has this id."""
 
 
+class TooManyCommandsError(StorageError):
+    """As many commands wait for this charger as may."""
+
+
 class LedgerError(StorageError):
     """A transfer that the ledger refuses; nothing was moved."""
 

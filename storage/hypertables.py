@@ -61,7 +61,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Hypertable:
-    """One time series. `key` is the unique key (empty: none), `time` the partitioning column."""
+    """One time series. `key` is the unique key (empty: none), `time` the partitioning column.
+
+    `is_compressed`: old chunks are, where the server can.
+    """
 
     name: str
     columns: tuple[Column, ...]
@@ -71,6 +74,7 @@ class Hypertable:
     time: str = "ts"
     segment_by: str = "device_id"
     checks: tuple[str, ...] = ()
+    is_compressed: bool = True
     by_name: dict[str, Column] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +101,7 @@ class Hypertable:
             chunk=timedelta(days=7),
             retention=timedelta(days=90),
             time="received_at",
+            is_compressed=False,
         )
 
 
@@ -164,7 +169,29 @@ DEVICE_EVENTS = Hypertable(
     checks=("device_id >= 0",),  # 0 is no known device: a payload that named none
 )
 
-SERIES: tuple[Hypertable, ...] = (BATTERY_SAMPLES, CHARGER_SAMPLES, DEVICE_EVENTS)
+OCPP_MESSAGES = Hypertable(
+    name="ocpp_messages",
+    columns=(
+        *_ROW,
+        # of the charger's sockets; with `ts` it tells every frame of a charger from every other
+        Column("generation", Type.INT8),
+        Column("direction", Type.INT2),
+        Column("version", Type.INT2),
+        # the first element of an OCPP-J frame; 0 where it has none that is known
+        Column("type", Type.INT2),
+        Column("action", Type.TEXT, nullable=True),
+        Column("message_id", Type.TEXT, nullable=True),
+        # bytes left out at the end of `frame`
+        Column("cut_bytes", Type.INT4),
+        Column("frame", Type.TEXT),
+    ),
+    key=(),  # a frame that came twice is two frames
+    chunk=timedelta(days=1),
+    retention=timedelta(days=90),
+    checks=("device_id > 0",),
+)
+
+SERIES: tuple[Hypertable, ...] = (BATTERY_SAMPLES, CHARGER_SAMPLES, DEVICE_EVENTS, OCPP_MESSAGES)
 HYPERTABLES: dict[str, Hypertable] = {
     table.name: table for series in SERIES for table in (series, series.quarantine())
 }

@@ -159,7 +159,7 @@ def table_ddl(table: Hypertable, abilities: Abilities) -> list[sql.Composed]:
         create,
         *([hypertable] if abilities.has_hypertables else []),
         _index_ddl(table),
-        *(_columnstore_ddl(table) if abilities is Abilities.COMMUNITY and table.key else []),
+        *(_columnstore_ddl(table) if abilities is Abilities.COMMUNITY and table.is_compressed else []),
     ]
 
 

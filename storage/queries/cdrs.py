@@ -1,14 +1,24 @@
-"""Charge detail records: written once by the jobs role, never changed, read by the API."""
+"""Charge detail records and their corrections: written once by the jobs role, read by the API.
+
+Neither is ever changed.
+"""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg.types.json import Jsonb
 
 from storage.database import Connection, fetch_one, fetch_value
 
 
 @dataclass(frozen=True, slots=True)
 class Cdr:
-    """What a session came to; money in minor units of `currency`, `total` = energy + time + parking + GST."""
+    """What a session came to; money in minor units of `currency`, `total` is the sum of all other amounts.
+
+    `lines` and `periods` are JSON, as `stream.settlement` writes them. `is_estimated`: a rule ended the
+    session, not its charger. `has_meter_reset`: the energy is the least that is known.
+    """
 
     session_id: int
     user_id: int | None
@@ -22,30 +32,74 @@ class Cdr:
     parking_minor: int
     gst_minor: int
     total_minor: int
+    flat_minor: int = 0
+    adjustment_minor: int = 0
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    periods: list[dict[str, Any]] = field(default_factory=list)
+    is_estimated: bool = False
+    has_meter_reset: bool = False
 
 
 _INSERT = """
 INSERT INTO cdrs (session_id, user_id, tariff_id, currency, energy_wh, duration_s, energy_minor_per_kwh,
-                  energy_minor, time_minor, parking_minor, gst_minor, total_minor)
+                  energy_minor, time_minor, parking_minor, gst_minor, total_minor, flat_minor,
+                  adjustment_minor, lines, periods, is_estimated, has_meter_reset)
 VALUES (%(session_id)s, %(user_id)s, %(tariff_id)s, %(currency)s, %(energy_wh)s, %(duration_s)s,
         %(energy_minor_per_kwh)s, %(energy_minor)s, %(time_minor)s, %(parking_minor)s, %(gst_minor)s,
-        %(total_minor)s)
+        %(total_minor)s, %(flat_minor)s, %(adjustment_minor)s, %(lines)s, %(periods)s, %(is_estimated)s,
+        %(has_meter_reset)s)
 ON CONFLICT (session_id) DO NOTHING
 RETURNING session_id
 """
 
-_GET = """
+_COLUMNS = """
 SELECT session_id, user_id, tariff_id, currency, energy_wh, duration_s, energy_minor_per_kwh, energy_minor,
-       time_minor, parking_minor, gst_minor, total_minor
-FROM cdrs WHERE session_id = %(session_id)s
+       time_minor, parking_minor, gst_minor, total_minor, flat_minor, adjustment_minor, lines, periods,
+       is_estimated, has_meter_reset
+"""
+
+_GET = _COLUMNS + "FROM cdrs WHERE session_id = %(session_id)s"
+
+_GET_LATEST = _COLUMNS + "FROM latest_cdrs WHERE session_id = %(session_id)s"
+
+_GET_CORRECTION = _GET_LATEST + " AND is_corrected"
+
+_INSERT_CORRECTION = """
+INSERT INTO cdr_corrections (session_id, energy_wh, duration_s, energy_minor, time_minor, parking_minor,
+                             gst_minor, total_minor, flat_minor, adjustment_minor, lines, periods,
+                             is_estimated, has_meter_reset)
+VALUES (%(session_id)s, %(energy_wh)s, %(duration_s)s, %(energy_minor)s, %(time_minor)s, %(parking_minor)s,
+        %(gst_minor)s, %(total_minor)s, %(flat_minor)s, %(adjustment_minor)s, %(lines)s, %(periods)s,
+        %(is_estimated)s, %(has_meter_reset)s)
+ON CONFLICT (session_id) DO NOTHING
+RETURNING session_id
 """
 
 
 async def insert_cdr(connection: Connection, cdr: Cdr) -> bool:
     """Write the record; False, and nothing changed, when the session has one already."""
-    return await fetch_value(connection, _INSERT, dataclasses.asdict(cdr)) is not None
+    return await fetch_value(connection, _INSERT, _parameters(cdr)) is not None
 
 
 async def get_cdr(connection: Connection, session_id: int) -> Cdr | None:
-    """Return the session's record, or None while it is not rated."""
+    """Return the session's record as it was first written, or None while it is not rated."""
     return await fetch_one(connection, Cdr, _GET, {"session_id": session_id})
+
+
+async def insert_correction(connection: Connection, cdr: Cdr) -> bool:
+    """Write what the session came to after all; False, and nothing changed, when it was corrected before."""
+    return await fetch_value(connection, _INSERT_CORRECTION, _parameters(cdr)) is not None
+
+
+async def get_correction(connection: Connection, session_id: int) -> Cdr | None:
+    """Return the record with the correction's energy, time and amounts, or None where there is none."""
+    return await fetch_one(connection, Cdr, _GET_CORRECTION, {"session_id": session_id})
+
+
+async def latest_cdr(connection: Connection, session_id: int) -> Cdr | None:
+    """Return the record as corrected, or else as first written; None while the session is not rated."""
+    return await fetch_one(connection, Cdr, _GET_LATEST, {"session_id": session_id})
+
+
+def _parameters(cdr: Cdr) -> dict[str, Any]:
+    return {**dataclasses.asdict(cdr), "lines": Jsonb(cdr.lines), "periods": Jsonb(cdr.periods)}

@@ -22,7 +22,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class ChargerView:
-    """`registry` is active, quarantined or archived; `status` as in the module's docstring."""
+    """`registry` is active, quarantined or archived; `status` as in the module's docstring.
+
+    `ocpp_version` is that of its newest connection, None for a charger that has had none.
+    """
 
     device_id: int
     identity: str
@@ -35,6 +38,8 @@ class ChargerView:
     station_id: int | None
     station_name: str | None
     last_heartbeat_at: datetime | None
+    is_connected: bool
+    ocpp_version: str | None
     status: str
 
 
@@ -73,6 +78,7 @@ class SessionEnergy:
 _VIEW = """
 SELECT device_id, identity, devices.status AS registry, devices.name, devices.owner_id, vendor, model,
        firmware, station_id, stations.name AS station_name, last_heartbeat_at,
+       is_connected, ocpp_version,
        CASE WHEN maintenance THEN 'Maintenance'
             WHEN NOT is_connected THEN 'Offline'
             WHEN coalesce((

@@ -24,7 +24,10 @@ class Task:
     attempts: int
 
 
-_ENQUEUE = "INSERT INTO outbox (kind, payload) VALUES (%(kind)s, %(payload)s) RETURNING id"
+_ENQUEUE = """
+INSERT INTO outbox (kind, payload, due_at) VALUES (%(kind)s, %(payload)s, coalesce(%(due_at)s, now()))
+RETURNING id
+"""
 
 _CLAIM = """
 SELECT id, kind, payload, attempts FROM outbox
@@ -46,9 +49,12 @@ DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE done_at < %(before)s
 _PENDING = "SELECT count(*) FROM outbox WHERE done_at IS NULL"
 
 
-async def enqueue(connection: Connection, kind: str, payload: Mapping[str, Any]) -> int:
-    """Write a task into the caller's transaction; returns its id."""
-    return int(await fetch_value(connection, _ENQUEUE, {"kind": kind, "payload": Jsonb(payload)}))
+async def enqueue(
+    connection: Connection, kind: str, payload: Mapping[str, Any], due_at: datetime | None = None
+) -> int:
+    """Write a task into the caller's transaction, due now or at `due_at`; returns its id."""
+    parameters = {"kind": kind, "payload": Jsonb(payload), "due_at": due_at}
+    return int(await fetch_value(connection, _ENQUEUE, parameters))
 
 
 async def claim_due(connection: Connection, now: datetime, limit: int) -> list[Task]:

@@ -1,12 +1,15 @@
-"""Sessions that the API started from afar: found by the id tag that was made for that one start.
+"""Sessions that the API started from afar: found by the id tag or number that was made for that one start.
 
-Used by the EV-CMS sessions. A charger may change the case of an id tag (CiString, OCPP 1.6 section 7.4).
+Used by the EV-CMS sessions. A charger may change the case of an id tag (CiString, OCPP 1.6 section 7.4); one
+of 2.x says the number back as `remoteStartId` (2.0.1 part 2, F01.FR.19).
 """
 
 from storage.database import Connection, fetch_value
 
 _FIND = """
-SELECT id FROM sessions WHERE device_id = %(device_id)s AND lower(id_tag) = lower(%(id_tag)s)
+SELECT id FROM sessions
+WHERE device_id = %(device_id)s
+  AND (lower(id_tag) = lower(%(id_tag)s) OR remote_start_id = %(remote_start_id)s)
 ORDER BY id DESC LIMIT 1
 """
 
@@ -15,9 +18,12 @@ UPDATE sessions SET vehicle_id = %(vehicle_id)s WHERE id = %(id)s AND vehicle_id
 """
 
 
-async def find_started(connection: Connection, device_id: int, id_tag: str) -> int | None:
-    """Return the id of the newest session that this charger began with the tag, or None."""
-    found = await fetch_value(connection, _FIND, {"device_id": device_id, "id_tag": id_tag})
+async def find_started(
+    connection: Connection, device_id: int, id_tag: str, remote_start_id: int
+) -> int | None:
+    """Return the id of the newest session that this charger began with the tag or the number, or None."""
+    parameters = {"device_id": device_id, "id_tag": id_tag, "remote_start_id": remote_start_id}
+    found = await fetch_value(connection, _FIND, parameters)
     return None if found is None else int(found)
 
 

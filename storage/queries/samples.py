@@ -42,6 +42,15 @@ class ChargerValue:
     value: float
 
 
+@dataclass(frozen=True, slots=True)
+class Register:
+    """What a session's energy register showed (Wh); `ts` by the charger's clock."""
+
+    ts: datetime
+    received_at: datetime
+    register_wh: int
+
+
 _LATEST_BATTERY = """
 SELECT ts, received_at, voltage_v, current_a, soc_pct, soh_pct, cycles, latitude_deg, longitude_deg, flags,
        temperatures_c, cell_voltages_v
@@ -56,6 +65,21 @@ WHERE device_id = %(device_id)s AND ts >= %(since)s
   AND (%(connector_id)s::smallint IS NULL OR connector_id = %(connector_id)s)
 ORDER BY connector_id, measurand, phase, location, ts DESC, context
 """
+
+# Measurand, phase and location 0: Energy.Active.Import.Register of all phases at the outlet. Some chargers
+# leave the transaction id out: then it is the connector's.
+_REGISTERS = """
+SELECT ts, max(received_at) AS received_at, round(max(value))::bigint AS register_wh
+FROM charger_samples
+WHERE device_id = %(device_id)s AND ts >= %(from)s AND ts <= %(to)s
+  AND measurand = 0 AND phase = 0 AND location = 0
+  AND (transaction_id = %(transaction_id)s OR transaction_id IS NULL AND connector_id = %(connector_id)s)
+GROUP BY ts
+"""
+
+_FIRST_REGISTERS = _REGISTERS + "ORDER BY ts LIMIT %(limit)s"
+
+_LAST_REGISTER = _REGISTERS + "ORDER BY ts DESC LIMIT 1"
 
 _BATTERY_RANGE = """
 SELECT {columns} FROM battery_samples
@@ -101,6 +125,36 @@ async def latest_charger_values(
     """Return the newest value of every quantity that the charger sent since `since`, by connector."""
     parameters = {"device_id": device_id, "since": since, "connector_id": connector_id}
     return await fetch_all(connection, ChargerValue, _LATEST_CHARGER, parameters)
+
+
+async def session_registers(
+    connection: Connection,
+    *,
+    device_id: int,
+    connector_id: int,
+    transaction_id: int,
+    from_: datetime,
+    to: datetime,
+    limit: int,
+) -> list[Register]:
+    """Return the first `limit` readings of the register with `from_ <= ts <= to`, oldest first."""
+    key = {"device_id": device_id, "connector_id": connector_id, "transaction_id": transaction_id}
+    parameters = {**key, "from": from_, "to": to, "limit": limit}
+    return await fetch_all(connection, Register, _FIRST_REGISTERS, parameters)
+
+
+async def last_register(
+    connection: Connection,
+    *,
+    device_id: int,
+    connector_id: int,
+    transaction_id: int,
+    from_: datetime,
+    to: datetime,
+) -> Register | None:
+    """Return the newest reading of the register with `from_ <= ts <= to`, or None."""
+    key = {"device_id": device_id, "connector_id": connector_id, "transaction_id": transaction_id}
+    return await fetch_one(connection, Register, _LAST_REGISTER, {**key, "from": from_, "to": to})
 
 
 async def count_rows(connection: Connection) -> dict[str, int]:

@@ -12,7 +12,11 @@ from storage.database import Connection, fetch_all, fetch_one, fetch_value
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One transaction. `..._at` without "received" is the charger's clock; meters in Wh."""
+    """One transaction. `..._at` without "received" is the charger's clock; meters in Wh.
+
+    `transaction_id` is ours in all versions; `transaction_uid` the charger's own of 2.x. `connector_id` is
+    the EVSE in 2.x. `meter_last_wh`: its newest register reading, at `meter_last_at` (2.x only).
+    """
 
     id: int
     device_id: int
@@ -30,6 +34,11 @@ class Session:
     stop_received_at: datetime | None
     meter_stop_wh: int | None
     stop_reason: str | None
+    transaction_uid: str | None
+    remote_start_id: int | None
+    charging_state: str | None
+    meter_last_wh: int | None
+    meter_last_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +66,16 @@ class SessionTotals:
 _SELECT = """
 SELECT id, device_id, connector_id, user_id, vehicle_id, id_tag, transaction_id, status,
        payment_status, started_at, start_received_at, meter_start_wh, ended_at,
-       stop_received_at, meter_stop_wh, stop_reason
+       stop_received_at, meter_stop_wh, stop_reason, transaction_uid, remote_start_id,
+       charging_state, meter_last_wh, meter_last_at
 FROM sessions
 """
 
 _RETURNING = """
 RETURNING id, device_id, connector_id, user_id, vehicle_id, id_tag, transaction_id, status,
           payment_status, started_at, start_received_at, meter_start_wh, ended_at,
-          stop_received_at, meter_stop_wh, stop_reason
+          stop_received_at, meter_stop_wh, stop_reason, transaction_uid, remote_start_id,
+          charging_state, meter_last_wh, meter_last_at
 """
 
 # Looked for first: a repeat would use up a transaction id, and those are int32 for all time.
@@ -77,8 +88,9 @@ SELECT %(device_id)s, %(connector_id)s, %(id_tag)s, %(user_id)s, %(vehicle_id)s,
 WHERE NOT EXISTS (
     SELECT FROM sessions
     WHERE device_id = %(device_id)s AND connector_id = %(connector_id)s AND started_at = %(started_at)s
-      AND id_tag = %(id_tag)s AND meter_start_wh = %(meter_start_wh)s)
-ON CONFLICT (device_id, connector_id, started_at, id_tag, meter_start_wh) DO NOTHING
+      AND id_tag = %(id_tag)s AND meter_start_wh = %(meter_start_wh)s AND transaction_uid IS NULL)
+ON CONFLICT (device_id, connector_id, started_at, id_tag, meter_start_wh) WHERE transaction_uid IS NULL
+DO NOTHING
 """
     + _RETURNING
 )
@@ -87,7 +99,7 @@ _STARTED = (
     _SELECT
     + """
 WHERE device_id = %(device_id)s AND connector_id = %(connector_id)s AND started_at = %(started_at)s
-  AND id_tag = %(id_tag)s AND meter_start_wh = %(meter_start_wh)s
+  AND id_tag = %(id_tag)s AND meter_start_wh = %(meter_start_wh)s AND transaction_uid IS NULL
 """
 )
 
@@ -115,11 +127,12 @@ ORDER BY id DESC
 _DETAIL = """
 SELECT sessions.id, device_id, connector_id, sessions.user_id, vehicle_id, id_tag, transaction_id,
        sessions.status, payment_status, started_at, start_received_at, meter_start_wh, ended_at,
-       stop_received_at, meter_stop_wh, stop_reason, devices.identity AS charger_identity,
+       stop_received_at, meter_stop_wh, stop_reason, transaction_uid, remote_start_id,
+       charging_state, meter_last_wh, meter_last_at, devices.identity AS charger_identity,
        devices.owner_id AS charger_owner_id, cdrs.currency, energy_wh, duration_s, total_minor
 FROM sessions
 JOIN devices ON devices.id = sessions.device_id
-LEFT JOIN cdrs ON cdrs.session_id = sessions.id
+LEFT JOIN latest_cdrs AS cdrs ON cdrs.session_id = sessions.id
 """
 
 _GET = _DETAIL + "WHERE sessions.id = %(id)s"
@@ -141,7 +154,7 @@ SELECT count(*) AS sessions, coalesce(sum(energy_wh), 0)::bigint AS energy_wh,
        coalesce(sum(total_minor), 0)::bigint AS total_minor
 FROM sessions
 JOIN devices ON devices.id = sessions.device_id
-LEFT JOIN cdrs ON cdrs.session_id = sessions.id
+LEFT JOIN latest_cdrs AS cdrs ON cdrs.session_id = sessions.id
 """
     + _FILTER
 )

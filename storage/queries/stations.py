@@ -1,24 +1,34 @@
 """Stations and tariffs: where chargers stand and what their energy costs; used by the API and by rating."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from storage.database import Connection, fetch_all, fetch_one
+from psycopg.types.json import Jsonb
+
+from storage.database import Connection, fetch_all, fetch_one, fetch_value
 from storage.errors import AlreadyExistsError
+
+DEFAULT_TIME_ZONE = "Asia/Kolkata"
 
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """`tariff_id` None: the default tariff."""
+    """`tariff_id` None: the default tariff. `time_zone`: an IANA name, for hours and days of a tariff."""
 
     id: int
     name: str
     owner_id: int | None
     tariff_id: int | None
+    time_zone: str
 
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """Prices in minor units of `currency` before GST; 100 basis points are 1 %."""
+    """Prices in minor units of `currency` before GST; 100 basis points are 1 %.
+
+    A `definition` (JSON, as `stream.rating.definition` reads it) takes the place of the simple prices.
+    """
 
     id: int
     name: str
@@ -27,47 +37,66 @@ class Tariff:
     time_minor_per_minute: int
     parking_minor_per_minute: int
     gst_basis_points: int
+    definition: dict[str, Any] | None = None
 
 
 _INSERT_STATION = """
-INSERT INTO stations (name, owner_id, tariff_id) VALUES (%(name)s, %(owner_id)s, %(tariff_id)s)
-RETURNING id, name, owner_id, tariff_id
+INSERT INTO stations (name, owner_id, tariff_id, time_zone)
+VALUES (%(name)s, %(owner_id)s, %(tariff_id)s, %(time_zone)s)
+RETURNING id, name, owner_id, tariff_id, time_zone
 """
 
-_GET_STATION = "SELECT id, name, owner_id, tariff_id FROM stations WHERE id = %(id)s"
+_GET_STATION = "SELECT id, name, owner_id, tariff_id, time_zone FROM stations WHERE id = %(id)s"
 
 _LIST_STATIONS = """
-SELECT id, name, owner_id, tariff_id FROM stations
+SELECT id, name, owner_id, tariff_id, time_zone FROM stations
 WHERE id > %(after_id)s AND (%(owner_id)s::bigint IS NULL OR owner_id = %(owner_id)s)
 ORDER BY id LIMIT %(limit)s
 """
 
 _INSERT_TARIFF = """
 INSERT INTO tariffs (name, currency, energy_minor_per_kwh, time_minor_per_minute, parking_minor_per_minute,
-                     gst_basis_points)
+                     gst_basis_points, definition)
 VALUES (%(name)s, %(currency)s, %(energy_minor_per_kwh)s, %(time_minor_per_minute)s,
-        %(parking_minor_per_minute)s, %(gst_basis_points)s)
+        %(parking_minor_per_minute)s, %(gst_basis_points)s, %(definition)s)
 ON CONFLICT (name) DO NOTHING
 RETURNING id, name, currency, energy_minor_per_kwh, time_minor_per_minute, parking_minor_per_minute,
-          gst_basis_points
+          gst_basis_points, definition
 """
 
-_TARIFF_FOR_CHARGER = """
+_SELECT_TARIFF = """
 SELECT id, name, currency, energy_minor_per_kwh, time_minor_per_minute, parking_minor_per_minute,
-       gst_basis_points
+       gst_basis_points, definition
 FROM tariffs
+"""
+
+_GET_TARIFF = _SELECT_TARIFF + "WHERE id = %(id)s"
+
+_TARIFF_FOR_CHARGER = (
+    _SELECT_TARIFF
+    + """
 WHERE id = coalesce(
     (SELECT tariff_id FROM stations WHERE id = (
         SELECT station_id FROM chargers WHERE device_id = %(device_id)s)),
     (SELECT id FROM tariffs WHERE name = 'default'))
 """
+)
+
+_TIME_ZONE_OF_CHARGER = """
+SELECT time_zone FROM chargers JOIN stations ON stations.id = station_id WHERE device_id = %(device_id)s
+"""
 
 
 async def insert_station(
-    connection: Connection, name: str, *, owner_id: int | None = None, tariff_id: int | None = None
+    connection: Connection,
+    name: str,
+    *,
+    owner_id: int | None = None,
+    tariff_id: int | None = None,
+    time_zone: str = DEFAULT_TIME_ZONE,
 ) -> Station:
-    """Make a station."""
-    parameters = {"name": name, "owner_id": owner_id, "tariff_id": tariff_id}
+    """Make a station; `time_zone` must be an IANA name."""
+    parameters = {"name": name, "owner_id": owner_id, "tariff_id": tariff_id, "time_zone": time_zone}
     station = await fetch_one(connection, Station, _INSERT_STATION, parameters)
     assert station is not None
     return station
@@ -95,14 +124,19 @@ async def insert_tariff(
     parking_minor_per_minute: int = 0,
     gst_basis_points: int = 1800,
     currency: str = "INR",
+    definition: Mapping[str, Any] | None = None,
 ) -> Tariff:
-    """Make a tariff; raises `AlreadyExistsError` when the name is taken."""
+    """Make a tariff; raises `AlreadyExistsError` when the name is taken.
+
+    A `definition` must be one that `stream.rating.tariff_of` takes: no session could be rated by another.
+    """
     fees = {"time_minor_per_minute": time_minor_per_minute, "gst_basis_points": gst_basis_points}
     parameters = {
         "name": name,
         "currency": currency,
         "energy_minor_per_kwh": energy_minor_per_kwh,
         "parking_minor_per_minute": parking_minor_per_minute,
+        "definition": None if definition is None else Jsonb(definition),
         **fees,
     }
     tariff = await fetch_one(connection, Tariff, _INSERT_TARIFF, parameters)
@@ -116,3 +150,14 @@ async def tariff_for_charger(connection: Connection, device_id: int) -> Tariff:
     tariff = await fetch_one(connection, Tariff, _TARIFF_FOR_CHARGER, {"device_id": device_id})
     assert tariff is not None, "the tariff named 'default' is gone"
     return tariff
+
+
+async def get_tariff(connection: Connection, tariff_id: int) -> Tariff | None:
+    """Return the tariff, or None."""
+    return await fetch_one(connection, Tariff, _GET_TARIFF, {"id": tariff_id})
+
+
+async def time_zone_of_charger(connection: Connection, device_id: int) -> str:
+    """Return the IANA name of the zone of the charger's station, or the default one."""
+    found = await fetch_value(connection, _TIME_ZONE_OF_CHARGER, {"device_id": device_id})
+    return DEFAULT_TIME_ZONE if found is None else str(found)

@@ -90,6 +90,8 @@ async def test_counts_by_table(connection: Connection) -> None:
         "charger_samples_quarantine": 0,
         "device_events": 0,
         "device_events_quarantine": 0,
+        "ocpp_messages": 0,
+        "ocpp_messages_quarantine": 0,
     }
     assert await count_devices_heard(connection, "battery_samples", NOW - MINUTE) == 1
     assert await count_devices_heard(connection, "battery_samples", NOW + MINUTE) == 0
