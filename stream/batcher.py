@@ -267,7 +267,7 @@ class Batcher:
             group = state.open.pop(oldest.table.name)
         else:
             return None
-        return Taken(group.number, group.table, _build(group))
+        return Taken(group.number, group.table, to_batch(group.table, group.columns, group.rows))
 
 
 def _slice(rows: Rows, name: str, start: int, count: int, constants: Mapping[str, int]) -> Sequence[object]:
@@ -277,15 +277,14 @@ def _slice(rows: Rows, name: str, start: int, count: int, constants: Mapping[str
     return [None] * count if values is None else values[start : start + count]
 
 
-def _build(group: _Group) -> Batch:
-    columns = (*group.table.columns, REASON)
+def to_batch(table: Hypertable, columns: Mapping[str, Sequence[Any]], rows: int) -> Batch:
+    """Return lists of values, those of `table` and `reason`, as columns; unchecked, see `check_rows`."""
+    declared = (*table.columns, REASON)
     with np.errstate(over="ignore"):  # beyond float4 is infinite, and `stream.checks` finds that
-        return Batch(
-            {column.name: _column(column, group.columns[column.name]) for column in columns}, group.rows
-        )
+        return Batch({column.name: _column(column, columns[column.name]) for column in declared}, rows)
 
 
-def _column(column: Column, values: list[Any]) -> ColumnData:
+def _column(column: Column, values: Sequence[Any]) -> ColumnData:
     valid = None
     if column.nullable and None in values:
         valid = np.array([value is not None for value in values], np.bool_)

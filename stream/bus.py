@@ -86,6 +86,22 @@ def call_subject(device_id: int) -> str:
     return f"gridwire.charger.{device_id}.call"
 
 
+def commands_subject(device_id: int | str) -> str:
+    """Where gateways hear that commands wait for this charger; `*` is every charger."""
+    return f"gridwire.charger.{device_id}.commands"
+
+
+async def nudge_charger(bus: Client, device_id: int) -> None:
+    """Tell the gateway that holds this charger's socket to look for its commands.
+
+    A bus that is away loses it, with a warning: the gateway looks by the clock as well.
+    """
+    try:
+        await bus.publish(commands_subject(device_id))
+    except (nats.errors.Error, OSError) as error:
+        log.warning("nudge_lost", device_id=device_id, error=repr(error))
+
+
 async def call_charger(
     bus: Client, device_id: int, action: str, payload: Mapping[str, object], timeout_s: float
 ) -> CallOutcome:

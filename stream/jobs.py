@@ -10,7 +10,7 @@ it with `storage.queries.outbox.enqueue` in the transaction that it follows from
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -24,8 +24,9 @@ from storage import partitions
 from storage.database import Connection, Pool
 from storage.queries import outbox
 from storage.queries.outbox import Task
-from stream import settlement
+from stream import charger_certificates, charger_commands, reconciliation, settlement
 from stream.bus import publish_live
+from stream.reconcile import ReconcileLimits
 from stream.settlement import LiveEvent
 
 log = structlog.get_logger()
@@ -47,7 +48,11 @@ class JobsConfig:
     backoff_s_min: float = 1.0
     backoff_s_max: float = 900.0
     maintain_interval_s: float = 3600.0
+    commands_interval_s: float = 10.0
+    certificates_interval_s: float = 1.0
     low_balance_minor: int = 10_000
+    reconcile_interval_s: float = 60.0
+    reconcile: ReconcileLimits = field(default_factory=ReconcileLimits)
 
 
 _Handler = Callable[[Connection, Mapping[str, Any], JobsConfig], Awaitable[list[LiveEvent]]]
@@ -56,7 +61,10 @@ _Handler = Callable[[Connection, Mapping[str, Any], JobsConfig], Awaitable[list[
 async def _rate_session(
     connection: Connection, payload: Mapping[str, Any], config: JobsConfig
 ) -> list[LiveEvent]:
-    return await settlement.rate_session(connection, int(payload["session_id"]), config.low_balance_minor)
+    now = to_datetime(config.clock())
+    return await settlement.rate_session(
+        connection, int(payload["session_id"]), config.low_balance_minor, now
+    )
 
 
 async def _settle_debts(
@@ -86,15 +94,36 @@ async def _purge(pool: Pool, config: JobsConfig) -> None:
     log.info("outbox_purged", tasks=purged)
 
 
+async def _reconcile(pool: Pool, config: JobsConfig) -> None:
+    """End the sessions that ended unheard."""
+    ended = await reconciliation.close_stale(pool, to_datetime(config.clock()), config.reconcile)
+    if ended:
+        log.warning("sessions_reconciled", ended=ended)
+
+
 async def run(
     config: JobsConfig, *, pool: Pool, bus: Client, stop: asyncio.Event, ready: Callable[[], None]
 ) -> None:
     """Work until `stop`; what was begun by then is finished."""
+
+    async def sweep_commands(pool: Pool, config: JobsConfig) -> None:
+        await charger_commands.sweep(pool, bus, to_datetime(config.clock()))
+
+    async def deliver_certificates(pool: Pool, config: JobsConfig) -> None:
+        await charger_certificates.deliver_due(pool, bus, to_datetime(config.clock()))
+
+    async def renew_certificates(pool: Pool, config: JobsConfig) -> None:
+        await charger_certificates.renew_expiring(pool, bus, to_datetime(config.clock()))
+
     async with asyncio.TaskGroup() as group:
         for _ in range(config.workers):
             group.create_task(_work(config, pool, bus, stop))
         group.create_task(_repeat(_maintain, config.maintain_interval_s, config, pool, stop))
         group.create_task(_repeat(_purge, config.maintain_interval_s, config, pool, stop))
+        group.create_task(_repeat(_reconcile, config.reconcile_interval_s, config, pool, stop))
+        group.create_task(_repeat(sweep_commands, config.commands_interval_s, config, pool, stop))
+        group.create_task(_repeat(deliver_certificates, config.certificates_interval_s, config, pool, stop))
+        group.create_task(_repeat(renew_certificates, config.maintain_interval_s, config, pool, stop))
         ready()
 
 

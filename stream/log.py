@@ -150,6 +150,17 @@ class Publisher:
         event = check_rows(payload_refused(error, payload, self._source, received_at_us))
         await self._put(event, device_id, received_at_us, Reason.OK, Counter([error.reason]))
 
+    async def append(self, partition: int, table: Hypertable, batch: Batch) -> None:
+        """Return once the log has `batch`, all of whose rows belong to `partition`.
+
+        For a caller that gathers rows itself, holds what it gathered within bounds of its own, and gives one
+        batch of a partition after the other: a publisher is used by this or by `publish`, never by both.
+        Raises `PublisherClosedError`.
+        """
+        for part, data in _frames(table, batch):
+            self._ensure_open()
+            await self._append(partition, self._number(partition, table, part, Counter()), data)
+
     async def close(self, timeout_s: float = 10.0) -> None:
         """Publish what is buffered and stop; what the log has not after `timeout_s` fails its callers."""
         self._is_closed = True

@@ -32,12 +32,43 @@ CHARGERS_CONNECTED = Gauge(
     "gridwire_chargers_connected", "Authenticated charger sockets", multiprocess_mode="livesum"
 )
 OCPP_MESSAGES = Counter("gridwire_ocpp_messages", "OCPP calls handled", ["version", "action", "result"])
+OCPP_UNLOGGED = Counter("gridwire_ocpp_messages_unlogged", "OCPP frames that the message log had no room for")
+CHARGER_COMMANDS = Counter(
+    "gridwire_charger_commands", "Durable commands to chargers that came into a state", ["state"]
+)
+OCPP_REPAIRS = Counter(
+    "gridwire_ocpp_repairs",
+    "What was wrong with calls of chargers, by their make",
+    ["vendor", "model", "tag"],
+)
+# Makes of chargers with a label of their own; what comes after them counts as "other".
+MAKES_MAX = 200
+MAKE_CHARACTERS_MAX = 40
 ACK_SECONDS = Histogram(
     "gridwire_ack_seconds", "From a device's bytes to its acknowledgement", buckets=_SECONDS
 )
 COMMIT_SECONDS = Histogram(
     "gridwire_commit_seconds", "From a frame in the log to its rows in the table", buckets=_SECONDS
 )
+
+
+_makes: set[tuple[str, str]] = set()
+
+
+def count_repairs(vendor: str | None, model: str | None, tags: Iterable[str]) -> None:
+    """Count what was wrong with one call of a charger of this make; None is what it has not said."""
+    make = _make_label(vendor), _make_label(model)
+    if make not in _makes and len(_makes) >= MAKES_MAX:
+        make = "other", "other"
+    else:
+        _makes.add(make)
+    for tag in tags:
+        OCPP_REPAIRS.labels(*make, tag).inc()
+
+
+def _make_label(text: str | None) -> str:
+    printable = "".join(filter(str.isprintable, text or ""))[:MAKE_CHARACTERS_MAX].strip()
+    return printable or "unknown"
 
 
 def sample_metrics(

@@ -204,7 +204,12 @@ def chunk_us(table: Hypertable) -> int:
 
 
 def sort_unique(table: Hypertable, batch: Batch) -> Batch:
-    """Sort by the key (device, then time: what the index takes best) and keep the first of equal keys."""
+    """Sort by the key (device, then time: what the index takes best) and keep the first of equal keys.
+
+    Without a key all rows are kept in the order they came.
+    """
+    if not table.key:
+        return batch
     keys = [_key(batch.columns[name]) for name in table.key]
     known = [key for key in keys if key is not None]
     order = np.lexsort(known[::-1])

@@ -5,23 +5,31 @@ may run any number of times: a session has one record, and each transfer one key
 
 The driver's wallet pays the whole price in one transfer (`session:<id>`), so that it is paid in full or
 not at all; the tax in it then moves from the house's revenue to its tax account (`session:<id>:gst`).
+A session that a rule had ended (`stream.reconcile`) and whose charger told its own end later has a
+correction beside its record: what was paid already is made up by `session:<id>:correction`, either way.
 """
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+import structlog
 
 from storage import ledger
 from storage.database import Connection
 from storage.errors import InsufficientFundsError
-from storage.queries import cdrs, sessions, stations
+from storage.queries import cdrs, outbox, reconciliation, sessions
 from storage.queries.cdrs import Cdr
-from storage.queries.sessions import Session, SessionDetail
+from storage.queries.sessions import SessionDetail
 from stream.errors import StreamError
-from stream.rating import Tariff, rate
+from stream.rating import rate
+from stream.records import Terms, make_record, read_registers, terms_of, usage_so_far
+
+log = structlog.get_logger()
 
 SESSIONS_PAGE = 500
-_SECOND = timedelta(seconds=1)
+# From the log to the table takes a fraction of a second while all is well.
+SAMPLES_WAIT = timedelta(seconds=5)
 
 
 class SettlementError(StreamError):
@@ -44,30 +52,39 @@ class _Payment:
     balance_minor: int | None = None
 
 
-async def rate_session(connection: Connection, session_id: int, low_balance_minor: int) -> list[LiveEvent]:
+async def rate_session(
+    connection: Connection, session_id: int, low_balance_minor: int, now: datetime | None = None
+) -> list[LiveEvent]:
     """Rate a stopped session, write its record and debit its driver; [] where that was done before.
 
+    With `now`, a session whose price rests on its samples is put off until its last ones can be stored.
+
     A driver who has too little owes it (payment `failed`) until `settle_debts`; a session of nobody we
-    know stays `pending`. Raises `SettlementError` and `RatingError`.
+    know stays `pending`; one that a rule ended as failed is not billed. A session that was rated by an
+    estimate, and whose charger told its end since, is corrected. Raises `SettlementError`, `RatingError`.
     """
+    # Held until commit: nobody else rates it, and its end does not change under our hands.
+    await reconciliation.lock_session(connection, session_id)
     session = await sessions.get_session(connection, session_id)
     if session is None or session.status == "active":
         state = "unknown" if session is None else "still active"
         raise SettlementError(f"session {session_id} cannot be rated: it is {state}")
-    tariff = await stations.tariff_for_charger(connection, session.device_id)
-    record = make_record(session, tariff)
-    if not await cdrs.insert_cdr(connection, record):
+    if session.status == "failed":
+        return []
+    first = await cdrs.get_cdr(connection, session_id)
+    record = await _new_record(connection, session, first, now)
+    if record is None:
         return []
     payment = await _pay(connection, record)
     await sessions.set_payment_status(connection, session_id, payment.status)
-    return [_stopped(session, record, payment), *_low_balance(record, payment, low_balance_minor)]
+    topic = "session-stopped" if first is None else "session-corrected"
+    return [_told(topic, session, record, payment), *_low_balance(record, payment, low_balance_minor)]
 
 
 async def settle_debts(connection: Connection, user_id: int, low_balance_minor: int) -> list[LiveEvent]:
     """Pay the user's failed sessions, oldest first, as far as the wallet reaches."""
-    debts = [record async for record in _debts(connection, user_id)]
     events: list[LiveEvent] = []
-    for record in reversed(debts):
+    async for record in _debts(connection, user_id):
         payment = await _pay(connection, record)
         if payment.status != "paid":
             break
@@ -76,104 +93,143 @@ async def settle_debts(connection: Connection, user_id: int, low_balance_minor: 
     return events
 
 
-def make_record(session: Session, tariff: stations.Tariff) -> Cdr:
-    """Price a stopped session by `tariff`; raises `RatingError`. Pure."""
-    if session.meter_stop_wh is None:
-        raise SettlementError(f"session {session.id} cannot be rated: it has no meter reading at its end")
-    prices = Tariff(
-        tariff.energy_minor_per_kwh,
-        tariff.time_minor_per_minute,
-        tariff.parking_minor_per_minute,
-        tariff.gst_basis_points,
-    )
-    energy_wh, duration_s = session.meter_stop_wh - session.meter_start_wh, duration(session)
-    # OCPP 1.6 core does not tell when a vehicle was full: no second counts as parking
-    charges = rate(energy_wh, duration_s, 0, prices)
-    return Cdr(
-        session_id=session.id,
-        user_id=session.user_id,
-        tariff_id=tariff.id,
-        currency=tariff.currency,
-        energy_wh=energy_wh,
-        duration_s=duration_s,
-        energy_minor_per_kwh=tariff.energy_minor_per_kwh,
-        energy_minor=charges.energy_minor,
-        time_minor=charges.time_minor,
-        parking_minor=charges.parking_minor,
-        gst_minor=charges.gst_minor,
-        total_minor=charges.total_minor,
-    )
+async def cost_so_far(
+    connection: Connection, session_id: int, now_us: int, register_wh: int | None = None
+) -> int | None:
+    """Return what a session costs as of now, with taxes, in minor units of its tariff's currency.
 
-
-def duration(session: Session) -> int:
-    """Whole seconds from start to stop by the charger's clock, or by ours where its clock was set back.
-
-    The charger's comes first: a stop that it kept while offline arrives long after the fact.
+    Of an open session by the register's samples in the database, and by `register_wh` where the caller
+    knows a newer reading (OCPP 2.0.1 part 2, I02 and I03). Of a rated one what its record says. None for an
+    unknown session and for one that failed. Raises `RatingError`.
     """
-    if session.ended_at is None or session.stop_received_at is None:
-        raise SettlementError(f"session {session.id} cannot be rated: it has no end")
-    by_charger = (session.ended_at - session.started_at) // _SECOND
-    if by_charger >= 0:
-        return by_charger
-    return max(0, (session.stop_received_at - session.start_received_at) // _SECOND)
+    session = await sessions.get_session(connection, session_id)
+    if session is None or session.status == "failed":
+        return None
+    record = await cdrs.latest_cdr(connection, session_id)
+    if record is not None:
+        return record.total_minor
+    terms = await terms_of(connection, session.device_id)
+    usage = await usage_so_far(connection, session, terms, now_us, register_wh)
+    return rate(usage, terms.tariff, terms.zone).total_minor
+
+
+async def _new_record(
+    connection: Connection, session: SessionDetail, first: Cdr | None, now: datetime | None
+) -> Cdr | None:
+    """Write the session's record, or else its correction; None where there is nothing to write."""
+    closure = await reconciliation.get_closure(connection, session.id)
+    is_estimated = closure is not None and closure.is_in_force(session.ended_at, session.stop_received_at)
+    # a record that was not made of an estimate stands, however often its task comes
+    if first is not None and (not first.is_estimated or is_estimated):
+        return None
+    terms = await terms_of(connection, session.device_id, None if first is None else first.tariff_id)
+    if await _is_put_off(connection, session, terms, now):
+        return None
+    readings = await read_registers(connection, session)
+    record = make_record(session, terms, readings, is_estimated=is_estimated)
+    if record.has_meter_reset:
+        log.warning("meter_reset_in_session", session=session.id, energy_wh=record.energy_wh)
+    is_new = await (
+        cdrs.insert_cdr(connection, record) if first is None else cdrs.insert_correction(connection, record)
+    )
+    return record if is_new else None
+
+
+async def _is_put_off(
+    connection: Connection, session: SessionDetail, terms: Terms, now: datetime | None
+) -> bool:
+    """Whether the session is rated later, as samples that came with its stop may be on their way still."""
+    assert session.stop_received_at is not None
+    assert session.meter_stop_wh is not None
+    due_at = session.stop_received_at + SAMPLES_WAIT
+    rests_on_samples = not terms.is_simple or session.meter_stop_wh < session.meter_start_wh
+    if now is None or now >= due_at or not rests_on_samples:
+        return False
+    await outbox.enqueue(connection, "rate_session", {"session_id": session.id}, due_at)
+    return True
 
 
 async def _pay(connection: Connection, record: Cdr) -> _Payment:
+    """Bring what was paid for a session to what its (corrected) record says."""
     if record.user_id is None:
         return _Payment("pending")
-    if record.total_minor == 0:
-        return _Payment("paid")
+    key = f"session:{record.session_id}"
+    paid_minor = await reconciliation.transferred(connection, key)
+    if paid_minor is None:
+        due = _Due(key, record.total_minor, record.gst_minor, f"Charging session {record.session_id}")
+    else:
+        paid_gst_minor = await reconciliation.transferred(connection, f"{key}:gst") or 0
+        due = _Due(
+            f"{key}:correction",
+            record.total_minor - paid_minor,
+            record.gst_minor - paid_gst_minor,
+            f"Correction of charging session {record.session_id}",
+        )
+    return await _move(connection, record, due)
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """What the driver is to pay, or (negative) to get back, and the tax in it."""
+
+    key: str
+    total_minor: int
+    gst_minor: int
+    description: str
+
+
+async def _move(connection: Connection, record: Cdr, due: _Due) -> _Payment:
+    assert record.user_id is not None
     wallet = await ledger.ensure_wallet(connection, record.user_id, record.currency)
     revenue = await ledger.house_account(connection, "revenue", record.currency)
-    key = f"session:{record.session_id}"
+    tax = await ledger.house_account(connection, "tax", record.currency)
+    balance_minor = None
     try:
         # No savepoint here: the wallet stays locked until commit, so that a top-up at the same time
         # sees this session as failed when its own `settle_debts` runs.
-        debit = await ledger.transfer(
-            connection,
-            key=key,
-            debit_account_id=wallet.id,
-            credit_account_id=revenue.id,
-            amount_minor=record.total_minor,
-            description=f"Charging session {record.session_id}",
-            session_id=record.session_id,
-        )
+        moved = await _transfer(connection, wallet.id, revenue.id, due.total_minor, due, record)
+        if moved is not None:
+            balance_minor = moved.debit_balance_minor if due.total_minor > 0 else moved.credit_balance_minor
     except InsufficientFundsError:
         return _Payment("failed")
-    if record.gst_minor > 0:
-        tax = await ledger.house_account(connection, "tax", record.currency)
-        await ledger.transfer(
-            connection,
-            key=f"{key}:gst",
-            debit_account_id=revenue.id,
-            credit_account_id=tax.id,
-            amount_minor=record.gst_minor,
-            description=f"GST of charging session {record.session_id}",
-            session_id=record.session_id,
-        )
-    return _Payment("paid", debit.debit_balance_minor)
+    about_tax = _Due(f"{due.key}:gst", due.gst_minor, 0, f"GST: {due.description}")
+    await _transfer(connection, revenue.id, tax.id, due.gst_minor, about_tax, record)
+    return _Payment("paid", balance_minor)
+
+
+async def _transfer(
+    connection: Connection, from_id: int, to_id: int, amount_minor: int, due: _Due, record: Cdr
+) -> ledger.Transfer | None:
+    """Move `amount_minor`, the other way round where it is negative; None where it is 0."""
+    if amount_minor == 0:
+        return None
+    debit_id, credit_id = (from_id, to_id) if amount_minor > 0 else (to_id, from_id)
+    return await ledger.transfer(
+        connection,
+        key=due.key,
+        debit_account_id=debit_id,
+        credit_account_id=credit_id,
+        amount_minor=abs(amount_minor),
+        description=due.description,
+        session_id=record.session_id,
+    )
 
 
 async def _debts(connection: Connection, user_id: int) -> AsyncIterator[Cdr]:
-    """Records of the user's failed sessions, newest first."""
-    offset = 0
-    while True:
-        page, _ = await sessions.list_sessions(
-            connection, user_id=user_id, status="completed", limit=SESSIONS_PAGE, offset=offset
-        )
-        for session in page:
-            if session.payment_status == "failed":
-                record = await cdrs.get_cdr(connection, session.id)
-                assert record is not None, "a payment fails in the transaction that writes the record"
-                yield record
-        if len(page) < SESSIONS_PAGE:
-            return
-        offset += SESSIONS_PAGE
+    """Records of the user's failed sessions, oldest first; the sessions are locked."""
+    after_id = 0
+    while page := await reconciliation.lock_unpaid(
+        connection, user_id, after_id=after_id, limit=SESSIONS_PAGE
+    ):
+        for after_id in page:
+            record = await cdrs.latest_cdr(connection, after_id)
+            assert record is not None, "a payment fails in the transaction that writes the record"
+            yield record
 
 
-def _stopped(session: SessionDetail, record: Cdr, payment: _Payment) -> LiveEvent:
+def _told(topic: str, session: SessionDetail, record: Cdr, payment: _Payment) -> LiveEvent:
     return LiveEvent(
-        "session-stopped",
+        topic,
         {
             "session_id": session.id,
             "user_id": session.user_id,

@@ -36,6 +36,8 @@ from stream.prepare import Lane, Outcome, Prepared, quarantine_lane
 # What a row can be at fault for; anything else is the server's state and passes.
 REFUSALS = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 
+BEFORE_S_MAX = 5.0
+
 log = structlog.get_logger()
 
 
@@ -59,7 +61,8 @@ async def commit(
 ) -> None:
     """Store what was prepared and move the position from `position`, in one transaction.
 
-    The rows are sent at once, the bookkeeping when `before`, the transaction in front, is committed.
+    The rows are sent at once, the bookkeeping when `before`, the transaction in front, is committed; see
+    `_wait_for`. One that needs new chunks waits before it sends anything.
     Native partitions are asked for only where `chunks` lacks theirs; it learns them by the commit.
     Raises `PositionMovedError` if another writer has moved it, `psycopg.Error` as the server does, and
     what `before` raised: then nothing was stored, except where the connection broke in the commit
@@ -69,14 +72,26 @@ async def commit(
     needed = {(lane.table.name, time_us) for lane in lanes for time_us in lane.times_us.tolist()}
     async with connection.transaction():
         if not needed <= chunks:
+            await _wait_for(before)  # whoever makes a chunk locks the table until it commits
             for lane in lanes:
                 await _ensure_partitions(connection, lane)
         totals = await _store_lanes(connection, prepared)
-        if before is not None:
-            await asyncio.wait([before])  # not cancelled with this one
-            before.result()
+        await _wait_for(before)
         await _record(connection, partition, position, prepared, totals)
     chunks |= needed
+
+
+async def _wait_for(before: asyncio.Task[None] | None) -> None:
+    """Wait until the transaction in front is committed; raises what it raised.
+
+    It may itself wait for a row that this one has stored. The database cannot see that circle, so the wait
+    has a bound: `TimeoutError`.
+    """
+    if before is not None:
+        await asyncio.wait([before], timeout=BEFORE_S_MAX)  # not cancelled with this one
+        if not before.done():
+            raise TimeoutError(f"the transaction in front was not committed within {BEFORE_S_MAX:g} s")
+        before.result()
 
 
 async def _store_lanes(connection: Connection, prepared: Prepared) -> Counter[Outcome]:

@@ -1,6 +1,7 @@
 import asyncio
 import random
 
+import pytest
 from nats.aio.client import Client
 
 from deploy.temporary import TemporaryNats as Nats
@@ -8,12 +9,15 @@ from protocols.samples import DecodeError, Reason, Rows
 from storage.database import Pool
 from storage.hypertables import DEVICE_EVENTS
 from storage.queries.totals import advance_position
-from stream.batcher import Batcher, Checked, Limits
+from stream import store
+from stream.batcher import Batcher, Checked, Limits, check_rows
 from stream.checks import DAY_US
 from stream.frames import encode_frame
 from stream.headers import FrameHeader
 from stream.log import STREAM, SUBJECT, log_heads
-from stream.reader import FetchLimits
+from stream.prepare import Prepared, PrepareLimits, Preparer, Stored
+from stream.reader import Entry, FetchLimits
+from stream.store import commit
 from stream.writer import WriterConfig
 from tests.stream.helpers import (
     SAMPLES_OF_ROW,
@@ -123,6 +127,43 @@ async def test_two_transactions_with_the_same_rows_in_another_order_store_each_o
     assert await scalar(pool, COUNT) == 40 * 1200
     assert laws.stored + laws.duplicate == laws.decoded
     await source.close()
+
+
+def one_row(ts: int, seq: int) -> Prepared:
+    """The transaction of one frame with one row of device 1."""
+    batcher = Batcher(1, Limits())
+    rows = check_rows(battery_rows([ts]))
+    batcher.add(rows, device_id=1, received_at_us=ts, reason=Reason.OK, now_us=ts)
+    taken = batcher.take(0)
+    assert taken is not None
+    header = FrameHeader(
+        "x-0", seq, "mqtt", "battery_samples", SAMPLES_OF_ROW * seq, SAMPLES_OF_ROW * seq, {}
+    )
+    entry = Entry(seq, header, encode_frame(taken.table, taken.batch), ts, 0)
+    before = {"x-0": Stored(seq - 1, SAMPLES_OF_ROW * (seq - 1))}
+    return Preparer(before, PrepareLimits()).prepare([entry], ts)
+
+
+async def test_a_transaction_that_waits_for_the_next_one_does_not_wait_for_ever(
+    pool: Pool, bus: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one behind has stored a row that the one in front needs, and must commit after it."""
+    monkeypatch.setattr(store, "BEFORE_S_MAX", 0.3)
+    ts = now_us()
+    async with pool.connection() as first, pool.connection() as second:
+        chunks: store.Chunks = set()
+        await commit(first, 0, 0, one_row(ts - 1_000_000, 1), chunks)
+
+        async def in_front() -> None:
+            await asyncio.sleep(0.1)  # the other has stored its row by then
+            await commit(first, 0, 1, one_row(ts, 2), chunks)
+
+        front = asyncio.create_task(in_front())
+        with pytest.raises(TimeoutError, match="in front"):
+            await commit(second, 0, 2, one_row(ts, 3), chunks, front)
+        await front
+    assert await scalar(pool, COUNT) == 2
+    assert await scalar(pool, "SELECT position FROM log_positions") == 2
 
 
 async def test_a_killed_log_is_read_on(pool: Pool, bus: Client, nats: Nats) -> None:
