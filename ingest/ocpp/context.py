@@ -1,12 +1,13 @@
 """What an action's handler is given, and how it refuses; used by `ingest.ocpp.v16` and `ingest.ocpp.v2`."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from nats.aio.client import Client
 
 from ingest.ocpp.config import GatewayConfig
+from ingest.ocpp.iso15118 import ContractCertificates, NoContracts
 from protocols.ocpp.frames import ErrorCode
 from protocols.ocpp.surface import Version
 from protocols.samples import DecodeError, Reason, Rows
@@ -16,6 +17,7 @@ from storage.queries.devices import Device
 from stream.bus import publish_live
 from stream.events import device_event
 from stream.log import Publisher
+from stream.message_log import MessageLog
 
 Payload = Mapping[str, object]
 # Meters and transaction ids: what a bigint holds.
@@ -45,12 +47,17 @@ def is_outage(error: Exception) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of the gateway that handlers work with; one a process."""
+    """The parts of the gateway that handlers work with; one a process. `messages`: None keeps no frames.
+
+    `contracts`: who vouches for Plug and Charge.
+    """
 
     config: GatewayConfig
     pool: Pool
     bus: Client
     publisher: Publisher
+    messages: MessageLog | None = None
+    contracts: ContractCertificates = field(default_factory=NoContracts)
 
 
 @dataclass(frozen=True, slots=True)

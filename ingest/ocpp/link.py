@@ -17,8 +17,13 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import OPEN, Event
 
+from ingest.ocpp.compression import extensions_for
 from ingest.ocpp.context import ActionError, Context, Payload, Services
-from ingest.ocpp.routing import ROUTES, respond
+from ingest.ocpp.limits import TokenBucket
+from ingest.ocpp.liveness import Liveness
+from ingest.ocpp.makes import booted
+from ingest.ocpp.registration import Registration
+from ingest.ocpp.routing import REFUSED, ROUTES, respond
 from protocols.ocpp.connection import (
     CallEnded,
     CallReceived,
@@ -28,16 +33,20 @@ from protocols.ocpp.connection import (
     Lost,
     Outcome,
 )
-from protocols.ocpp.frames import Call
+from protocols.ocpp.frames import Call, ErrorCode
 from protocols.ocpp.surface import Version
 from protocols.samples import DecodeError
 from storage.queries.devices import Device
+from storage.queries.messages import Direction
 from stream.errors import StreamError
+from stream.message_log import Channel
 from stream.metrics import ACK_SECONDS, OCPP_MESSAGES
 
 log = structlog.get_logger()
 
 _US = 1_000_000
+_IN, _OUT = Direction.FROM_CHARGER.value, Direction.TO_CHARGER.value
+_TELLS_INTERVAL = frozenset({"ChangeConfiguration", "SetVariables"})  # a charger may beat otherwise after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,43 +63,88 @@ class Link:
     def __init__(
         self, services: Services, device: Device, version: Version, address: str, new_id: Callable[[], str]
     ) -> None:
+        config = services.config
+        now_us = config.clock()
         self.device = device
         self.version = version
         self.address = address
-        self.generation = 0
-        self.heard_us = self.pinged_us = services.config.clock()
+        self.life = Liveness(
+            config.ping_s, config.idle_s, config.idle_s_min, heard_us=now_us, pinged_us=now_us
+        )
+        self.opened_us = now_us
         self.close_reason = ""
         self._services = services
         self._new_id = new_id
         self._socket: ChargerSocket | None = None
-        self._connection = Connection(services.config.connection, version)
+        self._connection = Connection(config.connection, version)
+        self._registration = Registration()
+        self._channel = Channel(device.id, version)
         self._todo: deque[tuple[Call | _Broken, int]] = deque()
         self._futures: dict[str, asyncio.Future[Outcome]] = {}
         self._wake: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_paused = False
         self._is_held = False
+        self._is_throttled = False
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
+        self._rate = TokenBucket(config.messages_per_s, config.messages_burst, self._now_us())
+
+    @property
+    def generation(self) -> int:
+        """Of this socket among the charger's; see the class."""
+        return self._channel.generation
+
+    @generation.setter
+    def generation(self, generation: int) -> None:
+        self._channel.generation = generation
+
+    @property
+    def heard_us(self) -> int:
+        """When the last frame came, of whatever kind."""
+        return self.life.heard_us
 
     # --- from the socket -----------------------------------------------------------------------
 
     def attach(self, socket: "ChargerSocket") -> None:
-        """Give it the socket whose handshake it was made for."""
+        """Give it the socket whose handshake it was made for, before the upgrade."""
         self._socket = socket
+        socket.protocol.available_extensions = extensions_for(self.version)
 
     def heard(self) -> None:
         """Note that some frame came."""
-        self.heard_us = self._services.config.clock()
+        self.life.heard_us = self._services.config.clock()
 
     def received(self, data: bytes, *, is_text: bool) -> None:
         """Take one whole message off the socket."""
-        events = self._connection.receive(data, self._now_us(), is_text=is_text)
+        now_us = self._now_us()
+        wait_s = self._rate.take(now_us)
+        if data:
+            self._log(_IN, self.heard_us, data)
+        events = self._connection.receive(data, now_us, is_text=is_text)
         for event in events:
             self._on_event(event)
         self._flush()
-        if self._connection.should_pause:
+        if wait_s:
+            self._throttle(wait_s)
+        elif self._connection.should_pause:
             self._pause()
+
+    def _log(self, direction: int, now_us: int, data: bytes) -> None:
+        if self._services.messages is not None:
+            self._services.messages.add(self._channel, direction, now_us, data)
+
+    def _throttle(self, wait_s: float) -> None:
+        """Read no more for a while: the charger sends more than it may."""
+        self._pause()
+        if not self._is_throttled:
+            self._is_throttled = True
+            self._count("none", "throttled")
+            self._loop.call_later(wait_s, self._unthrottle)
+
+    def _unthrottle(self) -> None:
+        self._is_throttled = False
+        self._resume()
 
     def hold(self, is_held: bool) -> None:
         """Stop reading for good, or go on."""
@@ -106,7 +160,7 @@ class Link:
             self._socket.transport.pause_reading()
 
     def _resume(self) -> None:
-        may_read = not self._is_held and not self._connection.should_pause
+        may_read = not (self._is_held or self._is_throttled or self._connection.should_pause)
         if self._is_paused and may_read and self._socket is not None:
             self._is_paused = False
             if not self._socket.transport.is_closing():
@@ -164,26 +218,39 @@ class Link:
 
     async def _answer(self, context: Context, call: Call) -> None:
         try:
+            self._check_accepted(context, call.action)
             payload, result = await respond(context, call)
+            self.device = booted(self.device, call)
+            self._registration.answered(call.action, payload)
             if not call.is_send:
                 self._connection.answer(payload, self._now_us())
         except ActionError as error:
             if not call.is_send:
                 self._connection.refuse(error.code, str(error))
-            result = error.code.value
+            result = REFUSED
         self._flush()
+        if call.action == "Heartbeat":
+            self.life.beat(context.received_at_us)
         self._count(call.action if call.action in ROUTES[self.version] else "other", result)
         ACK_SECONDS.observe((self._services.config.clock() - context.received_at_us) / _US)
         socket = self._socket
         if socket is not None and socket.paused and not self._is_closed:
             await socket.drain()  # a charger that does not read its answers is not asked for more
 
+    def _check_accepted(self, context: Context, action: str) -> None:
+        """Raises `ActionError` for what a station of 2.x says too early; one in quarantine is heard."""
+        if context.version.is_2 and context.is_active and not self._registration.may_say(action):
+            raise ActionError(ErrorCode.SECURITY_ERROR, f"{action} before this station was accepted")
+
     # --- our calls -----------------------------------------------------------------------------
 
     async def call(self, action: str, payload: Payload, timeout_s: float) -> Outcome:
         """Ask the charger and wait for what becomes of it. Raises `QueueFullError`."""
         if self._is_closed:
-            return Lost()
+            return Lost(was_sent=False)
+        if action in _TELLS_INTERVAL:
+            self.life.forget()
+        self._registration.asked(action, payload)
         message_id = self._new_id()
         future: asyncio.Future[Outcome] = self._loop.create_future()
         self._futures[message_id] = future
@@ -229,12 +296,13 @@ class Link:
         socket = self._socket
         for data in self._connection.data_to_send():
             if socket is not None and socket.protocol.state is OPEN:
+                self._log(_OUT, self._services.config.clock(), data)
                 socket.protocol.send_text(data)
                 socket.send_data()
 
     def ping(self, now_us: int) -> None:
         """Ask for a sign of life; whatever frame comes next is one."""
-        self.pinged_us = now_us
+        self.life.pinged(now_us)
         if self._socket is not None and self._socket.protocol.state is OPEN:
             self._socket.protocol.send_ping(b"")
             self._socket.send_data()
@@ -262,6 +330,8 @@ class ChargerSocket(ServerConnection):
             super().process_event(event)
             return
         link.heard()
+        if event.opcode is Opcode.PONG:
+            link.life.ponged()
         if event.opcode not in DATA_OPCODES:
             super().process_event(event)
             return

@@ -94,8 +94,42 @@ def _verify(hasher: PasswordHasher, secret_hash: str, password: bytes) -> bool:
         return False
 
 
+class Lockout:
+    """Ends brute force: wrong credentials are counted by address, and by charger whatever the address.
+
+    Where a charger connected from last, somebody else's guesses do not lock it out. `clock` returns
+    microseconds.
+    """
+
+    def __init__(
+        self, per_minute: float, burst: int, clock: Callable[[], int], *, chargers_max: int = 20_000
+    ) -> None:
+        self._addresses = FailureLimit(per_minute, burst, clock)
+        self._chargers = FailureLimit(per_minute, burst, clock, addresses_max=chargers_max)
+        self._homes: OrderedDict[str, str] = OrderedDict()  # charger to the address it connected from
+        self._chargers_max = chargers_max
+
+    def is_locked(self, identity: str, address: str) -> bool:
+        """Whether credentials for this charger from this address must wait."""
+        if self._addresses.is_exhausted(address):
+            return True
+        return self._homes.get(identity) != address and self._chargers.is_exhausted(identity)
+
+    def failed(self, identity: str, address: str) -> None:
+        """Count wrong credentials."""
+        self._addresses.failed(address)
+        self._chargers.failed(identity)
+
+    def succeeded(self, identity: str, address: str) -> None:
+        """Remember where the charger is."""
+        self._homes[identity] = address
+        self._homes.move_to_end(identity)
+        if len(self._homes) > self._chargers_max:
+            self._homes.popitem(last=False)
+
+
 class FailureLimit:
-    """Wrong passwords an address may send: a token bucket each, for the addresses seen last."""
+    """Failures a key (an address, a charger) may have: a token bucket each, for those seen last."""
 
     def __init__(
         self, per_minute: float, burst: int, clock: Callable[[], int], *, addresses_max: int = 10_000

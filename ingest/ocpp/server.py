@@ -7,7 +7,8 @@ Started by `gridwire.py`. Handshakes are judged by `ingest.ocpp.handshake`, each
 import asyncio
 import gc
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -26,9 +27,12 @@ from websockets.typing import Subprotocol
 from ingest.ocpp.commands import Commands
 from ingest.ocpp.config import GatewayConfig
 from ingest.ocpp.context import Context, Services, is_outage
+from ingest.ocpp.delivery import Deliveries
 from ingest.ocpp.handshake import Admission, RefusedError, choose_subprotocol
+from ingest.ocpp.limits import AddressLimit
 from ingest.ocpp.link import ChargerSocket, Link
-from ingest.ocpp.passwords import FailureLimit, PasswordChecker
+from ingest.ocpp.passwords import Lockout, PasswordChecker
+from ingest.ocpp.security import tls
 from ingest.registry import Registry
 from protocols.timestamps import format_utc_ms, to_datetime
 from storage.database import Pool
@@ -40,7 +44,8 @@ from storage.queries.chargers import (
 )
 from storage.queries.devices import touch_devices
 from stream.errors import StreamError
-from stream.log import Publisher
+from stream.log import Publisher, PublisherLimits
+from stream.message_log import MessageLog
 from stream.metrics import CHARGERS_CONNECTED
 
 __all__ = ["Gateway", "GatewayConfig", "open_gateway", "run"]
@@ -70,16 +75,28 @@ async def open_gateway(config: GatewayConfig, pool: Pool, bus: Client) -> AsyncI
     publisher = Publisher(
         bus.jetstream(), SOURCE, config.partitions, config.limits, config.clock, producer_id
     )
-    services = Services(config, pool, bus, publisher)
+    messages = open_message_log(config, bus, f"{producer_id}-messages") if config.message_log else None
+    services = Services(config, pool, bus, publisher, messages)
     passwords = PasswordChecker(secrets.token_bytes(32), config.clock)
-    failures = FailureLimit(config.failures_per_minute, config.failures_burst, config.clock)
+    lockout = Lockout(config.failures_per_minute, config.failures_burst, config.clock)
     registry = Registry(pool, config.unknown_devices, config.clock)
-    gateway = Gateway(services, Admission(config, registry, passwords, failures))
+    connects = AddressLimit(config.connects_per_s, config.connects_burst, config.clock)
+    gateway = Gateway(services, Admission(config, pool, registry, passwords, lockout, connects))
     try:
         yield gateway
     finally:
         passwords.close()
         await publisher.close()
+        if messages is not None:
+            await messages.close()
+
+
+def open_message_log(config: GatewayConfig, bus: Client, producer_id: str) -> MessageLog:
+    """The message log with a publisher of its own, so that it never takes telemetry's room."""
+    publisher = Publisher(
+        bus.jetstream(), SOURCE, config.partitions, PublisherLimits(), config.clock, producer_id
+    )
+    return MessageLog(publisher, config.partitions, config.message_log_limits)
 
 
 @dataclass(slots=True)
@@ -90,41 +107,58 @@ class Gateway:
     admission: Admission
     links: dict[int, Link] = field(default_factory=dict)
     port: int = 0
+    tls_port: int = 0
+    deliveries: Deliveries = field(init=False)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self.deliveries = Deliveries(self.services, self.links)
+
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
-        """See `run` of the module; `port` is where it listens once ready."""
+        """See `run` of the module; `port` and `tls_port` are where it listens once ready."""
         config = self.services.config
         async with self.services.pool.connection() as connection:
             await disconnect_gateway(connection, config.name)
         taken = await self.services.bus.subscribe(TAKEN, cb=self._on_taken)
-        server = await self._listen()
-        sweeper = asyncio.create_task(self._sweep())
+        await self.deliveries.subscribe()
+        context = None if config.tls is None else tls.server_context(config.tls)
+        servers = [await self._listen(config.port, None)]
+        self.port = servers[0].sockets[0].getsockname()[1]
+        tasks = [asyncio.create_task(self._sweep())]
         try:
-            self.port = server.sockets[0].getsockname()[1]
-            log.info("ocpp_listening", host=config.host, port=self.port, gateway=config.name)
+            if config.tls is not None and context is not None:
+                servers.append(await self._listen(config.tls.port, context))
+                self.tls_port = servers[1].sockets[0].getsockname()[1]
+                tasks.append(asyncio.create_task(tls.watch(context, config.tls, config.clock)))
+            ports = {"port": self.port, "tls_port": self.tls_port}
+            log.info("ocpp_listening", host=config.host, gateway=config.name, **ports)
             with _rare_collections():
                 ready()
-                await self._until(stop, sweeper)
+                await self._until(stop, tasks)
         finally:
-            sweeper.cancel()
-            await asyncio.gather(sweeper, return_exceptions=True)
-            await self._drain(server)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.deliveries.drain()
+            await self._drain(servers)
+            await self.deliveries.close()
             await _quietly(taken.unsubscribe())
-        if not sweeper.cancelled():
-            sweeper.result()  # it never ends by itself: this raises what ended it
+        for task in tasks:
+            if not task.cancelled():
+                task.result()  # none ends by itself: this raises what ended it
 
-    async def _until(self, stop: asyncio.Event, sweeper: asyncio.Task[None]) -> None:
+    async def _until(self, stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([stopping, sweeper], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
 
-    async def _listen(self) -> Server:
+    async def _listen(self, port: int, context: ssl.SSLContext | None) -> Server:
         config = self.services.config
         return await serve(
             self._serve,
             config.host,
-            config.port,
+            port,
+            ssl=context,
             process_request=self._admit,
             select_subprotocol=self._subprotocol,
             create_connection=ChargerSocket,
@@ -137,7 +171,7 @@ class Gateway:
             server_header=None,
         )
 
-    async def _drain(self, server: Server) -> None:
+    async def _drain(self, servers: Sequence[Server]) -> None:
         """Answer what is in hand, then close all sockets; chargers dial again and find another gateway."""
         for link in self.links.values():
             link.hold(is_held=True)
@@ -149,27 +183,30 @@ class Gateway:
             log.warning("ocpp_unanswered", connected=len(self.links))
         for link in self.links.values():
             link.hold(is_held=False)  # the peer's close frame must be read
-        server.close(code=CloseCode.SERVICE_RESTART, reason="the gateway restarts; connect again")
+        for server in servers:
+            server.close(code=CloseCode.SERVICE_RESTART, reason="the gateway restarts; connect again")
         try:
             async with asyncio.timeout(self.services.config.drain_s):
-                await server.wait_closed()
+                await asyncio.gather(*(server.wait_closed() for server in servers))
         except TimeoutError:
             log.warning("ocpp_drain_timeout", connected=len(self.links))
-            for task in list(server.handler_tasks):
+            handlers = [task for server in servers for task in server.handler_tasks]
+            for task in handlers:
                 task.cancel()
-            await asyncio.gather(*server.handler_tasks, return_exceptions=True)
+            await asyncio.gather(*handlers, return_exceptions=True)
 
     # --- a socket's life -----------------------------------------------------------------------
 
     async def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
         assert isinstance(socket, ChargerSocket)
         address = str((socket.remote_address or ("unknown",))[0])
+        peer = tls.peer_of(address, socket.transport.get_extra_info("ssl_object"))
         try:
             if len(self.links) >= self.services.config.connections_max:
                 raise RefusedError(
                     HTTPStatus.SERVICE_UNAVAILABLE, "this gateway has as many chargers as it takes"
                 )
-            device, version = await self.admission.admit(request.path, request.headers, address)
+            device, version = await self.admission.admit(request.path, request.headers, peer)
         except RefusedError as error:
             log.info("ocpp_refused", path=request.path[:200], address=address, reason=str(error))
             response = socket.respond(error.status, f"{error}\n")
@@ -189,11 +226,12 @@ class Gateway:
         """From the upgrade to the end of the socket."""
         assert isinstance(socket, ChargerSocket)
         assert socket.link is not None
-        link, commands = socket.link, Commands(socket.link)
+        link, commands = socket.link, Commands(self.services, socket.link)
         CHARGERS_CONNECTED.inc()
         try:
             if await self._connected(link):
                 await commands.subscribe(self.services.bus)
+                self.deliveries.wake(link.device.id)
                 await link.work()
         except Exception as error:
             charger = link.device.identity
@@ -301,6 +339,7 @@ class Gateway:
             now_us = config.clock()
             for link in list(self.links.values()):
                 self._check_life(link, now_us)
+            await self.deliveries.wake_due()
             if now_us - touched_us >= config.touch_s * 1e6:
                 await self._touch(touched_us)
                 for link in list(self.links.values()):
@@ -308,13 +347,12 @@ class Gateway:
                 touched_us = now_us
 
     def _check_life(self, link: Link, now_us: int) -> None:
-        config = self.services.config
-        silent_s = (now_us - link.heard_us) / 1e6
-        if silent_s >= config.idle_s:
-            self._close(link, CloseCode.GOING_AWAY, f"silent for {silent_s:.0f} s")
-        elif link.timeouts_in_row >= config.timeouts_max:
+        life = link.life
+        if life.is_dead(now_us):
+            self._close(link, CloseCode.GOING_AWAY, f"silent for {life.silent_s(now_us):.0f} s")
+        elif link.timeouts_in_row >= self.services.config.timeouts_max:
             self._close(link, CloseCode.GOING_AWAY, f"{link.timeouts_in_row} calls without an answer")
-        elif min(silent_s, (now_us - link.pinged_us) / 1e6) >= config.ping_s:
+        elif life.is_ping_due(now_us):
             link.ping(now_us)
 
     async def _refresh(self, link: Link) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import contextlib
 
 import pytest
@@ -10,11 +11,12 @@ from websockets.datastructures import Headers
 from ingest.ocpp.handshake import (
     RefusedError,
     basic_credentials,
+    basic_password,
     choose_subprotocol,
     identity_of,
     offered,
 )
-from ingest.ocpp.passwords import FailureLimit, PasswordChecker, PasswordsBusyError
+from ingest.ocpp.passwords import FailureLimit, Lockout, PasswordChecker, PasswordsBusyError
 from protocols.ocpp.surface import Version
 
 HASH = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash
@@ -37,6 +39,11 @@ class Clock:
         ("/RPC%20ocpp1.6", "RPC ocpp1.6"),
         ("/a%2Fb", "a/b"),
         ("/%C3%A9", "é"),
+        ("/a/b/c/d/e/CP1///", "CP1"),
+        ("/ocpp/CP%201%2F", "CP 1"),
+        ("/CP1%20", "CP1"),
+        ("/AA%3ABB:01?token=1", "AA:BB:01"),
+        (f"/{'x' * 48}/", "x" * 48),
     ],
 )
 def test_identity_is_the_last_segment(path: str, identity: str) -> None:
@@ -98,6 +105,46 @@ async def test_waiting_passwords_are_bounded() -> None:
     assert outcomes[:3] == [False] * 3
     assert all(isinstance(each, PasswordsBusyError) for each in outcomes[3:])
     checker.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "password"),
+    [
+        (b"CP1:secret", b"secret"),
+        (b"cp1:a:b", b"a:b"),
+        (b"AA:BB:pass", b"pass"),
+        (b"CP1:\xff\x00", b"\xff\x00"),
+        (b"CP1:", b""),
+    ],
+)
+def test_a_password_is_bytes_behind_a_name_that_may_have_colons(given: bytes, password: bytes) -> None:
+    header = "Basic " + base64.b64encode(given).decode()
+    assert basic_password(header, ["cp1", "aa:bb"]) == password
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [(b"CP2:x", "identity"), (b"CP11:x", "identity"), (b"\xff:x", "identity"), (b"CP1", "not HTTP Basic")],
+)
+def test_another_name_has_no_password(given: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        basic_password("Basic " + base64.b64encode(given).decode(), ["cp1"])
+
+
+def test_a_charger_is_locked_out_everywhere_but_where_it_is_at_home() -> None:
+    lockout = Lockout(per_minute=60, burst=2, clock=Clock(), chargers_max=3)
+    lockout.succeeded("CP1", "home")
+    lockout.failed("CP1", "a")
+    lockout.failed("CP1", "b")
+    assert lockout.is_locked("CP1", "c")
+    assert not lockout.is_locked("CP1", "home")
+    assert not lockout.is_locked("CP2", "a")
+    lockout.failed("CP2", "a")
+    assert lockout.is_locked("CP2", "a"), "the address is spent, whichever charger it tries"
+    assert not lockout.is_locked("CP2", "b")
+    for number in range(20):
+        lockout.succeeded(str(number), "x")
+    assert len(lockout._homes) == 3
 
 
 def test_failures_of_an_address_are_bounded_and_forgiven() -> None:

@@ -2,8 +2,10 @@
 
 from ingest.ocpp.context import INT8_MAX, Context, Payload, integer
 from ingest.ocpp.v16.authorize import judge
+from ingest.ocpp.variables import int4
 from protocols.ocpp.meter_values import CONNECTOR_ID_MAX
 from protocols.timestamps import format_utc_ms, from_datetime, to_datetime
+from storage.queries.reservations import end_reservation
 from storage.queries.sessions import Session, start_session
 
 # What a charger in quarantine gets for an id: no session of ours has it.
@@ -34,12 +36,16 @@ async def handle(context: Context, payload: Payload) -> Payload:
             received_at=context.received_at,
             meter_start_wh=meter_start_wh,
         )
+        reservation_id = int4(payload.get("reservationId"))
+        if reservation_id is not None:
+            await end_reservation(connection, context.device.id, reservation_id, "used", context.received_at)
     if is_new:
-        await context.tell("session-started", _facts(session))
+        await context.tell("session-started", session_facts(session))
     return {"idTagInfo": info, "transactionId": session.transaction_id}
 
 
-def _facts(session: Session) -> Payload:
+def session_facts(session: Session) -> Payload:
+    """What the live event `session-started` tells, in all versions."""
     return {
         "session_id": session.id,
         "user_id": session.user_id,
