@@ -1,16 +1,22 @@
-"""Commands to chargers over OCPP 1.6: what a request means, and what is said when none answers.
+"""Commands that wait for their answer: what a request means, and what is said when none comes.
 
-Used by chargers and sessions. No database connection is held while a charger is waited for.
+Used by chargers and sessions. A request is in the words of OCPP 1.6, whatever the charger speaks. No database
+connection is held while a charger is waited for.
 """
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
 import structlog
 
 from api.context import Context
-from api.errors import Problem
+from api.errors import FieldError, Problem, invalid
 from api.evcms.schemas.chargers import CommandIn, NamedResult
+from protocols.ocpp import remote
+from protocols.ocpp.command_rules import status_of
+from protocols.ocpp.remote import IntentError
+from protocols.ocpp.surface import Version
 from storage.queries.charger_views import ChargerView
 from stream.bus import ChargerOfflineError, call_charger
 
@@ -19,18 +25,35 @@ log = structlog.get_logger()
 # The two words of this API that are not OCPP's own.
 _ACTIONS = {"Unlock": "UnlockConnector"}
 _DEFAULTS: Mapping[str, dict[str, Any]] = {"Reset": {"type": "Soft"}}
-# GetConfiguration alone answers without a status (OCPP 1.6 section 6.26): that it answers is its success.
-STATUS_OF_NONE = "Accepted"
 
 
 async def send(context: Context, charger: ChargerView, command: CommandIn) -> NamedResult:
-    """Send the command and return the charger's answer; raises 400 where there is none."""
+    """Send the command and return the charger's answer; raises 400 where there is none.
+
+    422 for what a charger of its version cannot be asked.
+    """
     action = _ACTIONS.get(command.command, command.command)
     beside = {"connectorId": command.connector_id, "type": command.type}
     given = {name: value for name, value in beside.items() if value is not None}
-    answer = await call(context, charger, action, {**_DEFAULTS.get(action, {}), **command.params, **given})
-    result = {"command": command.command, "status": STATUS_OF_NONE, **answer}
+    intent = {**_DEFAULTS.get(action, {}), **command.params, **given}
+    try:
+        order = remote.order(version_of(charger), action, intent, fresh_number())
+    except IntentError as error:
+        field, _, message = str(error).partition(": ")
+        raise invalid("/api/v1", [FieldError(f"params.{field}", message)]) from error
+    answer = await call(context, charger, order.action, order.payload)
+    result = {"command": command.command, **answer, "status": status_of(answer)}
     return NamedResult.model_validate({**result, "result": result})
+
+
+def version_of(charger: ChargerView) -> Version:
+    """What the charger spoke last; 1.6 for one that has never connected, which then is said to be offline."""
+    return Version(charger.ocpp_version or Version.V16)
+
+
+def fresh_number() -> int:
+    """A number that no call to a charger had before, as good as certainly."""
+    return secrets.randbelow(remote.NUMBER_MAX) + 1
 
 
 async def call(

@@ -4,12 +4,9 @@ A session exists when the charger has begun a transaction, and has a price when 
 both are waited for, within bounds, and no database connection is held meanwhile.
 """
 
-import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import TypeVar
 
 import structlog
 
@@ -18,10 +15,13 @@ from api.context import Context
 from api.errors import Problem, not_found
 from api.evcms.callers import FAMILY
 from api.evcms.charger_access import charger_named
-from api.evcms.commands import call
+from api.evcms.commands import call, fresh_number, version_of
 from api.evcms.schemas.sessions import CdrOut, StartIn
 from api.evcms.session_access import record_of, session_of
+from api.evcms.waiting import until
 from api.fields import parse_id
+from protocols.ocpp import remote
+from protocols.ocpp.remote import Order
 from storage.database import Connection
 from storage.queries import charger_views, remote_sessions, sessions
 from storage.queries.charger_views import ChargerView
@@ -33,14 +33,11 @@ log = structlog.get_logger()
 
 ID_TAG_BYTES = 10  # 20 characters in hexadecimal: all that a CiString20 holds (OCPP 1.6 section 7.28)
 ID_TAG_LIFE = timedelta(days=1)
-POLL_S = 0.2
-
-T = TypeVar("T")
 
 
 async def start(context: Context, caller: Caller, order: StartIn) -> SessionDetail:
     """Have the charger begin a session for the driver; raises 400, 403, 404 or 409."""
-    id_tag = secrets.token_hex(ID_TAG_BYTES)
+    id_tag, number = secrets.token_hex(ID_TAG_BYTES), fresh_number()
     async with context.pool.connection() as db:
         charger = await charger_named(db, caller, order.charger_id)
         driver = await _driver(db, order.user_id)
@@ -48,11 +45,11 @@ async def start(context: Context, caller: Caller, order: StartIn) -> SessionDeta
         # One tag for one start: the session that carries it is the one that was asked for. Committed
         # before the call, for the charger asks about the tag before it answers.
         await put_token(db, id_tag, driver.id, expires_at=context.now() + ID_TAG_LIFE)
-    request = {"connectorId": order.connector_id, "idTag": id_tag}
-    await _have_accepted(context, charger, "RemoteStartTransaction", request)
-    session_id = await _until(
+    call_ = remote.start(version_of(charger), order.connector_id, id_tag, number)
+    await _have_accepted(context, charger, call_)
+    session_id = await until(
         context,
-        lambda db: remote_sessions.find_started(db, charger.device_id, id_tag),
+        lambda db: remote_sessions.find_started(db, charger.device_id, id_tag, number),
         context.config.session_start_s,
     )
     if session_id is None:
@@ -76,10 +73,10 @@ async def stop(
     if session.status != "active":
         raise Problem(400, "Session is not active", f"Session {session.id} is {session.status} already")
     log.info("session_stop_requested", session=session.id, by=caller.id, reason=reason)
-    request = {"transactionId": session.transaction_id}
-    await _have_accepted(context, charger, "RemoteStopTransaction", request)
+    transaction_id = session.transaction_uid or session.transaction_id
+    await _have_accepted(context, charger, remote.stop(version_of(charger), transaction_id))
     deadline_s = time.monotonic() + context.config.session_stop_s
-    if await _until(context, lambda db: _stopped(db, session.id), context.config.session_stop_s) is None:
+    if await until(context, lambda db: _stopped(db, session.id), context.config.session_stop_s) is None:
         raise _never_came(charger, f"end session {session.id}", context.config.session_stop_s)
     return await _rated(context, session.id, deadline_s - time.monotonic())
 
@@ -96,7 +93,7 @@ async def _rated(context: Context, session_id: int, wait_s: float) -> tuple[Sess
         session = await _stopped(db, session_id)
         return None if session is None else await record_of(db, session)
 
-    record = await _until(context, look, wait_s)
+    record = await until(context, look, wait_s)
     async with context.pool.connection() as db:
         session = await sessions.get_session(db, session_id)
     assert session is not None
@@ -120,13 +117,11 @@ async def _refuse_busy(db: Connection, charger: ChargerView, connector_id: int) 
         raise Problem(409, "Connector is in use", details)
 
 
-async def _have_accepted(
-    context: Context, charger: ChargerView, action: str, request: Mapping[str, object]
-) -> None:
+async def _have_accepted(context: Context, charger: ChargerView, order: Order) -> None:
     """Call the charger; 409 unless it accepts."""
-    status = (await call(context, charger, action, request)).get("status")
+    status = (await call(context, charger, order.action, order.payload)).get("status")
     if status != "Accepted":
-        details = f"Charger {charger.identity} answered {action} with {status}"
+        details = f"Charger {charger.identity} answered {order.action} with {status}"
         raise Problem(409, "Charger rejected the command", details, "CHARGER_REJECTED")
 
 
@@ -136,16 +131,3 @@ def _never_came(charger: ChargerView, what: str, waited_s: float) -> Problem:
         " It may still do so: look at its sessions before you try again"
     )
     return Problem(400, "Charger has not followed", details)
-
-
-async def _until(
-    context: Context, look: Callable[[Connection], Awaitable[T | None]], wait_s: float
-) -> T | None:
-    """Look every `POLL_S` until there is something, at least once and for `wait_s` at most."""
-    deadline_s = time.monotonic() + wait_s
-    while True:
-        async with context.pool.connection() as db:
-            found = await look(db)
-        if found is not None or time.monotonic() >= deadline_s:
-            return found
-        await asyncio.sleep(POLL_S)

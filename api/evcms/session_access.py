@@ -40,7 +40,7 @@ async def show(context: Context, db: Connection, found: Sequence[SessionDetail])
 
 async def record_of(db: Connection, session: SessionDetail) -> CdrOut | None:
     """Return the session's charge detail record, or None while it is not rated."""
-    record = await cdrs.get_cdr(db, session.id)
+    record = await cdrs.latest_cdr(db, session.id)
     if record is None:
         return None
     driver = None if record.user_id is None else await users.get_user(db, record.user_id)

@@ -30,6 +30,14 @@ post /api/auth/login | post /api/auth/verify-otp
 get /api/batteries | post /api/batteries | get /api/batteries/health-report | get /api/batteries/{serial}
 post /api/batteries/{serial}/control | put /api/batteries/{serial}/assign
 get /healthz | get /readyz | get /metrics
+post /api/v1/chargers/{id}/password | put /api/v1/chargers/{id}/security-profile
+get /api/v1/chargers/{id}/certificates
+get /api/v1/chargers/{id}/messages
+get /api/v1/chargers/{id}/variables | get /api/v1/chargers/{id}/charging-profiles
+get /api/v1/chargers/{id}/reservations | get /api/v1/chargers/{id}/local-list | get /api/v1/chargers/{id}/jobs
+get /api/v1/chargers/{id}/display-messages | get /api/v1/chargers/{id}/monitors
+post /api/v1/chargers/{id}/commands | get /api/v1/chargers/{id}/commands | get /api/v1/chargers/{id}/actions
+get /api/v1/commands/{id} | delete /api/v1/commands/{id}
 """
 
 
