@@ -99,7 +99,7 @@ class ChargerClient:
     async def _link(self) -> None:
         async with connect(
             f"{self._config.url.rstrip('/')}/{self.model.settings.identity}",
-            subprotocols=[Subprotocol("ocpp1.6")],
+            subprotocols=[Subprotocol(self.model.version.subprotocol)],
             additional_headers=self._authorization(),
             compression=None,
             proxy=None,
@@ -116,9 +116,10 @@ class ChargerClient:
                 self._wake.set()
 
     def _authorization(self) -> dict[str, str]:
-        if self._config.password is None:
+        password = self.model.configuration.password or self._config.password
+        if password is None:
             return {}
-        pair = f"{self.model.settings.identity}:{self._config.password}"
+        pair = f"{self.model.settings.identity}:{password}"
         return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
     # --- time and sending -------------------------------------------------------------------------
@@ -143,8 +144,10 @@ class ChargerClient:
         socket = self._socket
         for frame in self.model.frames_to_send():
             faults = self._faults if frame.action else NO_FAULTS
-            has_samples = frame.action == "MeterValues"
-            for send in on_wire(frame.text, faults, self._rng, self._again, has_samples=has_samples):
+            for send in on_wire(
+                frame.text, faults, self._rng, self._again,
+                has_samples=frame.samples is not None, samples=frame.samples,
+            ):  # fmt: skip
                 self._waiting.append((now_us + round(send.delay_s * 1_000_000), send))
         due = [send for at_us, send in self._waiting if at_us <= now_us]
         self._waiting = [(at_us, send) for at_us, send in self._waiting if at_us > now_us]

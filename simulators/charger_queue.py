@@ -1,39 +1,64 @@
 """The calls of a simulated charger: one outstanding at a time, transaction messages kept until acknowledged.
 
-OCPP-J 1.6 section 4.1.1 allows one unanswered CALL. Transaction-related messages (OCPP 1.6 section 3.7) wait
-here in their order through lost connections, errors and timeouts, and go out again under new message ids:
-that is how a central system meets duplicates. Used by `simulators.charger`.
+OCPP-J 1.6 section 4.1.1 allows one unanswered CALL. Transaction-related messages (OCPP 1.6 section 3.7,
+OCPP 2.0.1 part 2, E04) wait here in their order through lost connections, errors and timeouts, and go out
+again under new message ids: that is how a central system meets duplicates. Used by `simulators.charger`.
 """
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 KEPT_MAX = 10_000
 KEPT_RESERVE = 200  # of these, for starts and stops: sampling ends before
 PASSING_MAX = 64
 RETRY_S_MAX = 30.0
+LOST_ID = -1  # what some chargers say of a transaction that began offline
+CARD = "ISO14443"
 
 Payload = dict[str, object]
 
 
+class IdToken(NamedTuple):
+    """Who charges: 1.6's idTag is the text; 2.x says its kind too (IdTokenEnumType)."""
+
+    text: str
+    kind: str = CARD
+
+
 @dataclass(slots=True, eq=False)
 class Transaction:
-    """A charging session. `transaction_id` is None until StartTransaction was acknowledged."""
+    """A charging session.
+
+    `transaction_id`: in 1.6 the central system's, None until StartTransaction was acknowledged; in 2.x ours.
+    `seq_no`: of the next TransactionEvent. `is_id_lost`: the id given is never used (a fault).
+    `remote_start_id`: of the RequestStartTransaction that began it.
+    """
 
     connector_id: int
-    id_tag: str
+    token: IdToken
     started_us: int
     meter_start_wh: int
-    transaction_id: int | None = None
+    transaction_id: int | str | None = None
+    reservation_id: int | None = None
+    remote_start_id: int | None = None
+    seq_no: int = 0
+    is_id_lost: bool = False
+
+    def next_seq_no(self) -> int:
+        """The number of one more TransactionEvent, 0 and up (OCPP 2.0.1 part 2, E01)."""
+        self.seq_no += 1
+        return self.seq_no - 1
 
 
 @dataclass(slots=True, eq=False)
 class Outgoing:
     """A CALL to make. `is_kept`: stays until it has a CALLRESULT; else it is tried once.
 
-    `transaction`: its id is filled in when the call goes out. `on_result` gets the answer's payload and says
-    whether it was good; `on_failure` is told of error, timeout and lost link, of calls that are not kept.
+    `transaction`: which one it is about; `fills_id`: its id is filled in when the call goes out. `on_result`
+    gets the answer's payload and says whether it was good; `on_failure` is told of error, timeout and lost
+    link, of calls that are not kept. `is_sample`: it carries readings and nothing that others rest on.
     """
 
     action: str
@@ -42,13 +67,16 @@ class Outgoing:
     on_failure: Callable[[], None] = lambda: None
     is_kept: bool = False
     transaction: Transaction | None = None
+    fills_id: bool = False
+    is_sample: bool = False
     attempts: int = 0
 
     def filled(self) -> Payload:
         """The payload as it goes out."""
-        if self.transaction is None:
+        if self.transaction is None or not self.fills_id:
             return self.payload
-        return {**self.payload, "transactionId": self.transaction.transaction_id}
+        transaction_id = LOST_ID if self.transaction.is_id_lost else self.transaction.transaction_id
+        return {**self.payload, "transactionId": transaction_id}
 
 
 class CallQueue:
@@ -71,7 +99,7 @@ class CallQueue:
         return len(self._kept) < KEPT_MAX - KEPT_RESERVE
 
     def push(self, call: Outgoing, *, ahead_of_last: bool = False) -> None:
-        """Queue a call. `ahead_of_last`: a MeterValues that overtakes the one before it."""
+        """Queue a call. `ahead_of_last`: a sample that overtakes the one before it."""
         if not call.is_kept:
             if len(self._passing) >= PASSING_MAX:
                 self._passing.popleft().on_failure()
@@ -87,6 +115,11 @@ class CallQueue:
         """Whether a passing call of that action waits or flies."""
         flying = self._flying is not None and self._flying[1].action == action
         return flying or any(call.action == action for call in self._passing)
+
+    def holds_of(self, transaction_id: str | None) -> bool:
+        """Whether a message of that transaction, or of any if None, is not acknowledged."""
+        about = (call.transaction for call in self._kept if call.transaction is not None)
+        return any(transaction_id in {None, one.transaction_id} for one in about)
 
     def take(self, now_us: int, *, only: str | None = None) -> Outgoing | None:
         """The next call to send; None if there is none, or one is outstanding. `only`: no other may go."""
@@ -150,5 +183,5 @@ class CallQueue:
             return False
         last = self._kept[-1]
         is_flying = self._flying is not None and self._flying[1] is last
-        both_values = last.action == call.action == "MeterValues"
-        return both_values and last.transaction is call.transaction and not is_flying
+        both_samples = last.is_sample and call.is_sample
+        return both_samples and last.transaction is call.transaction and not is_flying

@@ -3,10 +3,12 @@
 Two kinds. Faults of content change what a device believes it measured (`dirty_entries`, `blank`): they are
 applied before anything is sent, and the ledger knows the result. Faults of the wire change how it travels
 (`on_wire`): repeated, late, beside rubbish, cut off by a lost connection; whatever wrong data is sent goes
-beside the right message, never instead of it, so the ledger stays true.
+beside the right message, never instead of it, so the ledger stays true. Only what a message looks like may
+change in its own place (`misspelt`): it says the same to a reader that is lenient enough.
 """
 
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -30,6 +32,7 @@ RUBBISH = (
     "\\",
     "[" * 200,
 )
+_ZONED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", re.ASCII)
 _CLOCK_NOT_SET = "1970-01-01T00:35:28.000Z"
 _CLOCK_KEYS = MappingProxyType({"timestamp": _CLOCK_NOT_SET, "ts": _CLOCK_NOT_SET})
 _RANGE_KEYS = MappingProxyType({"value": "1e300", "voltage_v": -1e6, "soc_pct": 1e6, "current_a": 1e9})
@@ -42,6 +45,12 @@ class Faults:
     `disconnect`, `duplicate`, `late`, `rubbish`, `truncated`, `out_of_range`, `clock_1970`: for each message.
     `repeat_stop`: for each acknowledged StopTransaction, to be sent up to three times more.
     `broken_connector`: for each charging session. `command_refused`: for each command to a battery.
+    `no_zone`, `one_value_object`: for each message, to leave the Z out of its times, and to send the only
+    meter value of a MeterValues as an object instead of a list of it. `offline_id_lost`: for each session
+    of 1.6 begun without a link, to go by the id -1 ever after. `firmware_fails`: for each update.
+    For each charger: `ids_restart`, message ids are 1, 2, 3 and begin again with each boot and link;
+    `no_boot`, it never sends a BootNotification by itself; `clock_unset`, it lives in 1970 until the first
+    answer to a BootNotification.
     """
 
     disconnect: float = 0.0
@@ -54,6 +63,13 @@ class Faults:
     repeat_stop: float = 0.0
     broken_connector: float = 0.0
     command_refused: float = 0.0
+    no_zone: float = 0.0
+    one_value_object: float = 0.0
+    offline_id_lost: float = 0.0
+    firmware_fails: float = 0.0
+    ids_restart: float = 0.0
+    no_boot: float = 0.0
+    clock_unset: float = 0.0
     batch_missing: float = 0.0
     batch_out_of_order: float = 0.0
     entry_missing: float = 0.0
@@ -85,6 +101,15 @@ PRESETS: Mapping[str, Faults] = MappingProxyType(
             repeat_stop=0.5,
             broken_connector=0.1,
             batch_out_of_order=0.05,
+        ),
+        "odd": Faults(
+            no_zone=0.2,
+            one_value_object=0.2,
+            offline_id_lost=0.5,
+            ids_restart=0.3,
+            no_boot=0.1,
+            clock_unset=0.1,
+            disconnect=0.01,
         ),
     }
 )
@@ -139,21 +164,47 @@ def on_wire(
     again: Callable[[object], object] = lambda message: message,
     *,
     has_samples: bool = True,
+    samples: str | None = None,
 ) -> list[Send]:
     """What is sent for one message, which is always among it.
 
     `again` makes of the decoded message one that may be sent beside it (OCPP wants a message id of its own).
     Only copies of messages that have samples get wrong values and times: a wrong start would be a session.
+    `samples`: the message to copy for that, if it is another.
     """
     if faults is NO_FAULTS:
         return [Send(text)]
-    bad = _broken(text, faults, rng) + (_spoilt(text, faults, rng, again) if has_samples else [])
+    bad = _broken(text, faults, rng)
+    bad += _spoilt(text if samples is None else samples, faults, rng, again) if has_samples else []
     sends = [Send(each, is_extra=True) for each in bad]
     delay_s = rng.uniform(0, LATE_S_MAX) if happens(faults.late, rng) else 0.0
     sends.append(Send(text, delay_s, drops_link=happens(faults.disconnect, rng)))
     if happens(faults.duplicate, rng):
         sends.append(Send(_changed(text, {}, again), delay_s, is_extra=True))
     return sends
+
+
+def misspelt(payload: dict[str, object], faults: Faults, rng: random.Random) -> dict[str, object]:
+    """The payload as a charger writes it that reads no standard; as it is where no fault happens.
+
+    The only meter value of a MeterValues may stand without its list, times without their zone.
+    """
+    values = payload.get("meterValue")
+    is_alone = isinstance(values, list) and len(values) == 1 and "eventType" not in payload
+    if is_alone and happens(faults.one_value_object, rng):
+        assert isinstance(values, list)
+        payload = {**payload, "meterValue": values[0]}
+    if happens(faults.no_zone, rng):
+        payload = {name: _zoneless(value) for name, value in payload.items()}
+    return payload
+
+
+def _zoneless(value: object) -> object:
+    if isinstance(value, list):
+        return [_zoneless(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _zoneless(item) for name, item in value.items()}
+    return value[:-1] if isinstance(value, str) and _ZONED.fullmatch(value) else value
 
 
 def _broken(text: str, faults: Faults, rng: random.Random) -> list[str]:

@@ -10,9 +10,11 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import structlog
 
+from protocols.ocpp.surface import Version
 from simulators.battery import Battery, BatterySettings
 from simulators.battery_client import BatteryClient, BrokerConfig
 from simulators.charger import ChargePoint
@@ -39,7 +41,8 @@ class FleetConfig:
     """What runs, against what.
 
     `password`: one for all chargers, or one each by identity; None for no authentication. `faults`: the name
-    of a preset, or probabilities. `sessions_per_charger`: None for endless; else `run` returns when all are
+    of a preset, or probabilities. `versions`: weights of the OCPP versions that the chargers speak, dealt out
+    evenly over their numbers. `sessions_per_charger`: None for endless; else `run` returns when all are
     had. `speed` shortens sessions and fills batteries faster; intervals and timestamps stay real. Above
     `mqtt_connections_max`, batteries share connections. `clock` returns microseconds since 1970 UTC.
     """
@@ -54,6 +57,7 @@ class FleetConfig:
     password: str | Mapping[str, str] | None = field(default=None, repr=False)
     id_tags: Sequence[str] = (DEFAULT_ID_TAG,)
     faults: str | Faults = "none"
+    versions: Mapping[Version, float] = field(default_factory=lambda: MappingProxyType({Version.V16: 1.0}))
     charger_prefix: str = CHARGER_PREFIX
     battery_prefix: str = BATTERY_PREFIX
     connectors: int = 2
@@ -83,6 +87,31 @@ def battery_serials(count: int, prefix: str = BATTERY_PREFIX) -> list[str]:
     return [f"{prefix}-{number:04}" for number in range(1, count + 1)]
 
 
+def version_weights(ocpp_2_share: float) -> Mapping[Version, float]:
+    """Weights for a fleet of which that share, 0 to 1, speaks 2.x: half of it 2.0.1, half 2.1."""
+    if not 0 <= ocpp_2_share <= 1:
+        raise ValueError(f"the share of OCPP 2.x is 0 to 1, not {ocpp_2_share}")
+    half = ocpp_2_share / 2
+    return {Version.V16: 1 - ocpp_2_share, Version.V201: half, Version.V21: half}
+
+
+def charger_versions(count: int, weights: Mapping[Version, float]) -> list[Version]:
+    """The version of each charger by its number: every stretch of the fleet has its share of each.
+
+    Raises `ValueError` if no weight is above 0 or one is below.
+    """
+    total = sum(weights.values())
+    if total <= 0 or min(weights.values()) < 0:
+        raise ValueError(f"OCPP versions need weights of 0 and more, one of them above 0: {dict(weights)}")
+    dealt = dict.fromkeys(weights, 0)
+    found: list[Version] = []
+    for number in range(1, count + 1):
+        version = max(weights, key=lambda one: weights[one] / total * number - dealt[one])
+        dealt[version] += 1
+        found.append(version)
+    return found
+
+
 async def run(config: FleetConfig, *, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     """Run the fleet until `stop` is set, or all sessions are had.
 
@@ -107,10 +136,11 @@ def _chargers(config: FleetConfig, ledger: Ledger) -> list[ChargerClient]:
     faults = _faults(config)
     registers = registers_wh(config.ledger_path)
 
-    def client(identity: str) -> ChargerClient:
+    def client(identity: str, version: Version) -> ChargerClient:
         settings = ChargerSettings(
             identity,
             id_tags=tuple(config.id_tags),
+            version=version,
             connectors=config.connectors,
             sample_interval_s=config.charger_interval_s,
             clock_aligned_s=config.clock_aligned_s,
@@ -134,7 +164,9 @@ def _chargers(config: FleetConfig, ledger: Ledger) -> list[ChargerClient]:
         )
         return ChargerClient(model, link, ledger.record, config.clock, _dice(config, f"link {identity}"))
 
-    return [client(identity) for identity in charger_identities(config.chargers, config.charger_prefix)]
+    identities = charger_identities(config.chargers, config.charger_prefix)
+    versions = charger_versions(config.chargers, config.versions)
+    return [client(identity, version) for identity, version in zip(identities, versions, strict=True)]
 
 
 def _batteries(config: FleetConfig, ledger: Ledger) -> list[BatteryClient]:

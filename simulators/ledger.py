@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS charger_rows (
 CREATE TABLE IF NOT EXISTS sessions (
     identity       TEXT NOT NULL,
     connector      INTEGER NOT NULL,
-    transaction_id INTEGER NOT NULL,
+    transaction_id INTEGER NOT NULL,  -- of 2.x a text, which SQLite keeps as it is
     id_tag         TEXT NOT NULL,
     started        INTEGER NOT NULL,
     meter_start_wh INTEGER NOT NULL,
@@ -84,12 +84,13 @@ _PRUNE = (
 class Session:
     """A charging session that was acknowledged; `ended_us` and `meter_stop_wh` once its stop was.
 
-    `stop_acks` counts acknowledged StopTransactions, repeated ones included.
+    `stop_acks` counts acknowledged stops, repeated ones included. `transaction_id` is a number with 1.6,
+    a text with 2.x.
     """
 
     identity: str
     connector_id: int
-    transaction_id: int
+    transaction_id: int | str
     id_tag: str
     started_us: int
     meter_start_wh: int

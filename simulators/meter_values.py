@@ -1,12 +1,11 @@
-"""From a meter's reading to an OCPP 1.6 MeterValues payload, and to the rows it must leave in the ledger.
+"""From a meter's reading to sampled values in OCPP's words, and to the rows they must leave in the ledger.
 
-Used by `simulators.connector`. Rows are read back from the payload itself, so they say what was sent.
+Used by `simulators.connector`; the dialects put the values into messages.
 """
 
 import random
 from collections.abc import Sequence
 
-from protocols.timestamps import format_utc_ms
 from simulators.faults import Faults, blank, happens
 from simulators.records import ChargerRow
 from simulators.vehicle import Reading
@@ -61,12 +60,6 @@ def spoil(values: list[Sampled], faults: Faults, rng: random.Random) -> list[Sam
     if len(kept) > 1 and happens(faults.entry_out_of_order, rng):
         rng.shuffle(kept)
     return kept
-
-
-def payload(connector_id: int, ts_us: int, values: Sequence[Sampled]) -> dict[str, object]:
-    """A MeterValues request (section 6.31) with one meter value; `transactionId` is for the sender to add."""
-    meter_value = {"timestamp": format_utc_ms(ts_us), "sampledValue": list(values)}
-    return {"connectorId": connector_id, "meterValue": [meter_value]}
 
 
 def rows(identity: str, connector_id: int, ts_us: int, values: Sequence[Sampled]) -> tuple[ChargerRow, ...]:

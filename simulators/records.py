@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ChargerRow:
-    """One sampled value of an acknowledged MeterValues, words as OCPP 1.6 means them (7.43).
+    """One sampled value of an acknowledged message, words as OCPP 1.6 means them (section 7.43).
 
-    `value` is in the unit that the charger sends: Wh, W, A, V, °C, percent.
+    `connector_id` is the EVSE's id where the charger speaks 2.x: ours have one connector each. `value` is
+    in the unit that the charger sends: Wh, W, A, V, °C, percent.
     """
 
     identity: str
@@ -42,11 +43,14 @@ class BatteryRow:
 
 @dataclass(frozen=True, slots=True)
 class SessionStarted:
-    """An acknowledged StartTransaction."""
+    """An acknowledged start: StartTransaction, or a TransactionEvent Started of 2.x.
+
+    `transaction_id` is a number that the platform gave (1.6), or a text of the charger's own (2.x).
+    """
 
     identity: str
     connector_id: int
-    transaction_id: int
+    transaction_id: int | str
     id_tag: str
     started_us: int
     meter_start_wh: int
@@ -54,10 +58,10 @@ class SessionStarted:
 
 @dataclass(frozen=True, slots=True)
 class SessionStopped:
-    """An acknowledged StopTransaction; one that was repeated is acknowledged more than once."""
+    """An acknowledged stop, StopTransaction or Ended; one repeated is acknowledged more than once."""
 
     identity: str
-    transaction_id: int
+    transaction_id: int | str
     ended_us: int
     meter_stop_wh: int
     reason: str

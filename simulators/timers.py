@@ -28,6 +28,10 @@ class Timers:
         """Forget the timer, if there is one."""
         self._due.pop(name, None)
 
+    def holds(self, name: str) -> bool:
+        """Whether a timer of that name waits."""
+        return name in self._due
+
     @property
     def next_due_us(self) -> int | None:
         """When the next timer falls due; None if none waits."""

@@ -5,7 +5,9 @@ exactly the sum of power times time.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from simulators.timers import US_PER_S
 
@@ -59,11 +61,15 @@ class Reading:
 
 
 class Outlet:
-    """The metered cable of one connector. `speed` makes the car fill faster than the meter runs."""
+    """The metered cable of one connector. `speed` makes the car fill faster than the meter runs.
+
+    `limit_a` says what current of a phase the car may draw at a time, whatever it would take.
+    """
 
     def __init__(self, rng: random.Random, now_us: int, register_wh: int, speed: float) -> None:
         self.vehicle: Vehicle | None = None
         self.is_on = False
+        self.limit_a: Callable[[int], float] = lambda _at_us: inf
         self._rng = rng
         self._at_us = now_us
         self._energy_uj = register_wh * UJ_PER_WH
@@ -112,7 +118,9 @@ class Outlet:
 
     def _settle(self, elapsed_s: float) -> None:
         """Voltages, currents and power for the time that follows."""
-        wanted_a = self.vehicle.current_a if self.is_on and self.vehicle is not None else 0.0
+        wanted_a = 0.0
+        if self.is_on and self.vehicle is not None:
+            wanted_a = min(self.vehicle.current_a, max(0.0, self.limit_a(self._at_us)))
         first, second, third = (round(VOLTAGE_V + self._rng.gauss(0, 1.2), 1) for _ in range(3))
         self._voltages_v = (first, second, third)
         ripple = (self._rng.uniform(0.99, 1.0) for _ in range(3))

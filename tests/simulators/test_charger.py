@@ -12,9 +12,9 @@ from simulators import charger_queue
 from simulators.charger import ChargePoint
 from simulators.charger_queue import CallQueue, Outgoing
 from simulators.charger_settings import ChargerSettings
-from simulators.connector import TRANSITIONS, Event, Status
 from simulators.faults import PRESETS, Faults
 from simulators.records import ChargerRow, SessionStarted, SessionStopped
+from simulators.statuses import TRANSITIONS, Event, Status
 from tests.simulators.central import Bench, Central
 
 NOW_US = 1_790_000_000_000_000
@@ -337,10 +337,11 @@ def test_the_other_commands() -> None:
         "data": "x",
     }
     trigger = one.order("TriggerMessage", requestedMessage="DiagnosticsStatusNotification")
-    assert trigger == {"status": "NotImplemented"}
+    assert trigger == {"status": "Accepted"}
+    assert one.central.of("DiagnosticsStatusNotification") == [{"status": "Idle"}]
     for frame, code in (
         (b'[2,"1","MakeCoffee",{}]', "NotImplemented"),
-        (b'[2,"2","Reset",{"type":"Warm"}]', "TypeConstraintViolation"),
+        (b'[2,"2","Reset",{"type":"Warm"}]', "PropertyConstraintViolation"),
     ):
         one.charger.receive(frame, one.now_us)
         one.exchange()

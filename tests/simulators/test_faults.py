@@ -14,6 +14,7 @@ from simulators.faults import (
     Faults,
     Send,
     dirty_entries,
+    misspelt,
     on_wire,
     preset,
 )
@@ -72,6 +73,22 @@ def test_each_fault_does_what_it_is_called() -> None:
     assert on_wire(START, spoiling, rng, has_samples=False) == [Send(START)]
     assert on_wire(CALL, Faults(disconnect=1), rng)[-1].drops_link
     assert any(on_wire(CALL, Faults(late=1), rng)[-1].delay_s > 0 for _ in range(3))
+
+
+def test_what_is_misspelt_says_the_same() -> None:
+    rng = random.Random(1)
+    payload = {
+        "connectorId": 1,
+        "meterValue": [{"timestamp": "2026-01-01T00:00:00.000Z", "sampledValue": []}],
+    }
+    assert misspelt(payload, NO_FAULTS, rng) is payload
+    assert misspelt(payload, Faults(no_zone=1, one_value_object=1), rng) == {
+        "connectorId": 1,
+        "meterValue": {"timestamp": "2026-01-01T00:00:00.000", "sampledValue": []},
+    }
+    event = {"eventType": "Updated", "meterValue": payload["meterValue"]}
+    assert misspelt(event, Faults(one_value_object=1), rng) == event, "a session's event keeps its form"
+    assert misspelt({"idTag": "Z"}, Faults(no_zone=1), rng) == {"idTag": "Z"}
 
 
 def test_entries_are_lost_and_shuffled_as_often_as_said() -> None:

@@ -7,8 +7,16 @@ import pytest
 
 from deploy.temporary import TemporaryNats as Nats
 from deploy.temporary import free_port
+from protocols.ocpp.surface import Version
 from simulators import ledger
-from simulators.fleet import FleetConfig, battery_serials, charger_identities, run
+from simulators.fleet import (
+    FleetConfig,
+    battery_serials,
+    charger_identities,
+    charger_versions,
+    run,
+    version_weights,
+)
 from tests.simulators.central import Central, CentralServer, until
 from tests.simulators.test_battery_client import platform
 from tests.simulators.test_charger_client import clock
@@ -91,3 +99,40 @@ async def test_a_fleet_with_a_number_of_sessions_ends_by_itself_and_its_meters_g
             for register in (session.meter_start_wh, session.meter_stop_wh or 0)
         ]
         assert registers == sorted(registers)
+
+
+def test_versions_are_dealt_out_by_their_weights() -> None:
+    weights = {Version.V16: 0.5, Version.V201: 0.3, Version.V21: 0.2}
+    dealt = charger_versions(100, weights)
+    assert [dealt.count(version) for version in weights] == [50, 30, 20]
+    assert set(charger_versions(5, weights)) == set(Version)
+    assert charger_versions(3, {Version.V16: 1.0}) == [Version.V16] * 3
+    dealt = charger_versions(8, version_weights(0.5))
+    assert [dealt.count(version) for version in Version] == [4, 2, 2]
+    assert charger_versions(4, version_weights(0.0)) == [Version.V16] * 4
+    with pytest.raises(ValueError, match="0 to 1"):
+        version_weights(1.5)
+    for wrong in ({Version.V16: 0.0}, {Version.V16: 1.0, Version.V21: -1.0}):
+        with pytest.raises(ValueError, match="weights"):
+            charger_versions(3, wrong)
+
+
+async def test_a_mixed_fleet_speaks_each_its_version_and_has_one_ledger(tmp_path: Path) -> None:
+    server, path = CentralServer(Central()), tmp_path / "fleet.sqlite"
+    async with asyncio.timeout(60), server.running():
+        weights = {Version.V16: 1.0, Version.V201: 1.0, Version.V21: 1.0}
+        fleet = config(tmp_path, chargers=6, ocpp_url=server.url, sessions_per_charger=2, versions=weights)
+        await run(fleet, stop=asyncio.Event(), ready=lambda: None)
+    assert sorted(server.subprotocols) == sorted(version.subprotocol for version in Version for _ in range(2))
+    sessions = ledger.sessions(path)
+    assert len(sessions) == 12
+    assert all(session.stop_acks == 1 for session in sessions)
+    energies = [(session.meter_stop_wh or 0) - session.meter_start_wh for session in sessions]
+    assert min(energies) > 0
+    central = server.central
+    begun = [event for event in central.of("TransactionEvent") if event["eventType"] == "Started"]
+    own = {event["transactionInfo"]["transactionId"] for event in begun}
+    assert {session.transaction_id for session in sessions} == own | set(central.transactions.values())
+    values = [call["meterValue"] for call in central.of("MeterValues")]
+    values += [event["meterValue"] for event in central.of("TransactionEvent") if "meterValue" in event]
+    assert len(ledger.charger_rows(path)) == sum(len(value["sampledValue"]) for (value,) in values)
