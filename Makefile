@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CHARGERS ?= 50
 BATTERIES ?= 200
+JOBS ?= 3
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -31,8 +32,8 @@ install: $(VENV)/runtime.stamp ## the virtual environment, from the hashed lock 
 up: $(VENV)/runtime.stamp ## run everything, with a simulated fleet: make up CHARGERS=50 BATTERIES=200
 	@$(BIN)/gridwire up --chargers $(CHARGERS) --batteries $(BATTERIES) $(ARGS)
 
-test: $(VENV)/dev.stamp ## all tests, on real servers: make test ARGS='-k ledger'
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/dev.stamp ## all tests, on real servers: make test JOBS=0 ARGS='-k ledger'
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(VENV)/dev.stamp ## ruff, mypy --strict, import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

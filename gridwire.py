@@ -28,6 +28,7 @@ from rich.console import Console
 
 from api.app import ApiConfig
 from api.app import run as run_api
+from api.operations.recording import ocpp_app
 from api.operations.registry import devices_app, users_app, with_connection
 from deploy.folder import secret
 from deploy.local import Plan, run_local
@@ -35,12 +36,16 @@ from deploy.logs import log_json
 from deploy.messages import SetupError
 from deploy.settings import Settings, needed, read_settings
 from deploy.terminal import Status, scrape
+from deploy.tls import tls_files
 from ingest.mqtt.connection import BrokerConfig
 from ingest.mqtt.ingestor import IngestorConfig
 from ingest.mqtt.ingestor import run as run_mqtt
+from ingest.ocpp.security import material
+from ingest.ocpp.security.tls import TlsConfig
 from ingest.ocpp.server import GatewayConfig
 from ingest.ocpp.server import run as run_ocpp
-from simulators.fleet import FleetConfig, battery_serials, charger_identities
+from protocols.timestamps import to_datetime
+from simulators.fleet import FleetConfig, battery_serials, charger_identities, version_weights
 from simulators.fleet import run as run_fleet
 from storage import demo
 from storage.database import Connection, Pool, find_abilities, open_pool
@@ -62,10 +67,13 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(users_app, name="users")
 app.add_typer(devices_app, name="devices")
+app.add_typer(ocpp_app, name="ocpp")
 
 DEALER_PHONE = "+919800000001"
 DEMO_DRIVERS_MAX = 200
 CONNECT_TIMEOUT_S = 15.0
+TLS_PORT = 9443  # of `up --tls`
+TLS_KINDS: tuple[material.KeyKind, ...] = ("rsa", "ecdsa")
 
 
 class Role(StrEnum):
@@ -133,8 +141,26 @@ async def _ocpp(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: C
         clock=clock,
         partitions=s.log_partitions,
         unknown_devices=s.unknown_devices,
+        message_log=s.ocpp_message_log,
+        tls=_tls(s),
     )
     await run_ocpp(config, pool=pool, bus=bus, stop=stop, ready=ready)
+
+
+def _tls(s: Settings) -> TlsConfig | None:
+    """Return the TLS listener that the settings describe; raises `SetupError` for files that do not fit."""
+    if not s.ocpp_tls_port:
+        return None
+    certificates = needed(s.ocpp_tls_certificates, "GRIDWIRE_OCPP_TLS_CERTIFICATES")
+    authority = None
+    try:
+        if s.ocpp_authority is not None and s.ocpp_authority_key is not None:
+            authority = material.load_authority(s.ocpp_authority, s.ocpp_authority_key)
+    except (OSError, ValueError) as error:
+        remedy = "Check GRIDWIRE_OCPP_AUTHORITY and GRIDWIRE_OCPP_AUTHORITY_KEY."
+        raise SetupError(f"The certificate authority cannot be read: {error}.", remedy) from error
+    files = tuple(Path(name.strip()) for name in certificates.split(","))
+    return TlsConfig(s.ocpp_tls_port, files, s.ocpp_authority, authority)
 
 
 ROLES: Mapping[Role, Run] = {
@@ -159,7 +185,8 @@ async def _serve(settings: Settings, roles: Sequence[Role]) -> None:
 
     if settings.metrics_port:
         prometheus_client.start_http_server(settings.metrics_port, settings.listen_host)
-    async with _servers(settings, "-".join(roles)) as (pool, bus):
+    writers = 2 * settings.log_partitions if Role.WRITER in roles else 0  # connections of a partition
+    async with _servers(settings, "-".join(roles), more_connections=writers) as (pool, bus):
         try:
             async with pool.connection() as connection:
                 log.info("database", abilities=(await find_abilities(connection)).value)
@@ -181,10 +208,13 @@ async def _until_stopped(task: Awaitable[None], stop: asyncio.Event) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _servers(settings: Settings, name: str) -> AsyncIterator[tuple[Pool, Bus]]:
+async def _servers(
+    settings: Settings, name: str, *, more_connections: int
+) -> AsyncIterator[tuple[Pool, Bus]]:
     url = needed(settings.database_url, "GRIDWIRE_DATABASE_URL")
     bus_url = needed(settings.nats_url, "GRIDWIRE_NATS_URL")
-    async with open_pool(url, size_max=settings.database_pool_max, name=name) as pool:
+    size_max = settings.database_pool_max + more_connections
+    async with open_pool(url, size_max=size_max, name=name) as pool:
         try:
             bus = await asyncio.wait_for(connect_bus(bus_url, name), CONNECT_TIMEOUT_S)
         except (TimeoutError, OSError) as error:
@@ -198,10 +228,14 @@ async def _servers(settings: Settings, name: str) -> AsyncIterator[tuple[Pool, B
 # --- commands -----------------------------------------------------------------------------------
 
 
-Chargers = Annotated[int, typer.Option(min=0, help="Simulated OCPP 1.6 chargers; 0 for none.")]
+Chargers = Annotated[int, typer.Option(min=0, help="Simulated chargers; 0 for none.")]
+Ocpp2Share = Annotated[
+    float,
+    typer.Option("--ocpp-2-share", min=0, max=1, help="Of the chargers: OCPP 2.0.1 and 2.1, half each."),
+]
 Batteries = Annotated[int, typer.Option(min=0, help="Simulated batteries; 0 for none.")]
 Seed = Annotated[int, typer.Option(help="Of the fleet: the same seed behaves the same.")]
-Faults = Annotated[Literal["none", "tsbs"], typer.Option(help="How devices misbehave.")]
+Faults = Annotated[Literal["none", "tsbs", "odd"], typer.Option(help="How devices misbehave.")]
 
 
 @app.command()
@@ -210,12 +244,19 @@ def up(
     batteries: Batteries = 200,
     seed: Seed = 1,
     faults: Faults = "none",
+    ocpp_2_share: Ocpp2Share = 0.2,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Let chargers in over TLS too, with a CA of our own.")
+    ] = False,
 ) -> None:
     """Run everything on this machine: servers, roles and a simulated fleet, until Ctrl-C."""
-    size = ("--chargers", str(chargers), "--batteries", str(batteries))
+    size = ("--chargers", str(chargers), "--batteries", str(batteries), "--ocpp-2-share", str(ocpp_2_share))
     fleet = (*size, "--seed", str(seed), "--faults", faults) if chargers or batteries else ()
-    plan = Plan([role.value for role in Role], fleet, Prepare(chargers, batteries))
-    asyncio.run(run_local(read_settings(), plan, console))
+    settings = read_settings()
+    if tls:
+        settings = with_tls(settings)
+    plan = Plan([role.value for role in Role], fleet, Prepare(chargers, batteries, settings))
+    asyncio.run(run_local(settings, plan, console))
 
 
 @app.command()
@@ -241,6 +282,7 @@ def simulate(
     batteries: Batteries = 200,
     seed: Seed = 1,
     faults: Faults = "none",
+    ocpp_2_share: Ocpp2Share = 0.0,
     ocpp_url: Annotated[str | None, typer.Option(help="Default: this machine's GRIDWIRE_OCPP_PORT.")] = None,
     password: Annotated[str | None, typer.Option(envvar="GRIDWIRE_FLEET_PASSWORD")] = None,
     ledger: Annotated[Path | None, typer.Option(help="SQLite file of what was acknowledged.")] = None,
@@ -264,6 +306,7 @@ def simulate(
         password=password,
         id_tags=[demo.DRIVER_ID_TAG.format(n) for n in range(1, _drivers(chargers) + 1)],
         faults=faults,
+        versions=version_weights(ocpp_2_share),
         ledger_path=ledger or settings.data_dir / "fleet.sqlite",
         clock=clock,
     )
@@ -291,17 +334,33 @@ def status(
 # --- what the commands share --------------------------------------------------------------------
 
 
-class Prepare:
-    """What `up` does once its servers run: migrate, register the fleet, say who may log in."""
+def with_tls(settings: Settings) -> Settings:
+    """Add the TLS port, and files in the data folder, where the settings name none."""
+    place = settings.data_dir.resolve() / "tls"
+    ours = {
+        "ocpp_tls_port": settings.ocpp_tls_port or TLS_PORT,
+        "ocpp_tls_certificates": ",".join(str(place / f"server-{kind}.pem") for kind in TLS_KINDS),
+        "ocpp_authority": place / "authority.pem",
+        "ocpp_authority_key": place / "authority.key",
+    }
+    is_given = settings.ocpp_tls_certificates is not None
+    return settings if is_given else settings.model_copy(update=ours)
 
-    def __init__(self, chargers: int, batteries: int) -> None:
+
+class Prepare:
+    """What `up` does once its servers run: certificates, migrate, register the fleet, say who may log in."""
+
+    def __init__(self, chargers: int, batteries: int, up: Settings) -> None:
         self._chargers = chargers
         self._batteries = batteries
+        self._up = up
 
     def __call__(self, environment: Mapping[str, str], folder: Path) -> Sequence[tuple[str, str]]:
         """Return the screen's lines; raises `SetupError`."""
         settings = Settings(database_url=environment["GRIDWIRE_DATABASE_URL"])
         _migrate(settings)
+        if self._up.ocpp_authority == folder.resolve() / "tls" / "authority.pem":
+            _make_certificates(folder, self._up.listen_host)
         demo_password, fleet_password = secret(folder, "demo_password"), secret(folder, "fleet_password")
         hasher = PasswordHasher()
         hashes = hasher.hash(demo_password), hasher.hash(fleet_password)
@@ -310,6 +369,17 @@ class Prepare:
             ("EV-CMS admin", f"admin@example.com  {demo_password}"),
             ("Ienerzy dealer", f"{DEALER_PHONE}  (its one-time password appears below)"),
         )
+
+
+def _make_certificates(folder: Path, listen_host: str) -> None:
+    """A root and server certificates of our own, where the data folder has none yet."""
+    now = to_datetime(clock())
+    hosts = list(dict.fromkeys(["localhost", "127.0.0.1", socket.gethostname(), listen_host]))
+
+    def server(kind: material.KeyKind) -> Callable[[str, str], str]:
+        return lambda root, key: material.new_server(material.read_authority(root, key), kind, hosts, now)
+
+    tls_files(folder, lambda: material.new_root(now), {kind: server(kind) for kind in TLS_KINDS})
 
 
 async def _register_fleet(

@@ -221,11 +221,13 @@ def _environment(
 
 
 def _ports(settings: Settings) -> dict[str, int]:
-    return {
+    ports = {
         "GRIDWIRE_HTTP_PORT": settings.http_port,
         "GRIDWIRE_OCPP_PORT": settings.ocpp_port,
+        "GRIDWIRE_OCPP_TLS_PORT": settings.ocpp_tls_port,
         "GRIDWIRE_MQTT_PORT": settings.mqtt_port,
     }
+    return {name: port for name, port in ports.items() if port}
 
 
 def _reachable(host: str) -> str:
@@ -234,10 +236,12 @@ def _reachable(host: str) -> str:
 
 def _addresses(settings: Settings) -> tuple[tuple[str, str], ...]:
     host = _reachable(settings.listen_host)
+    tls = f"wss://{host}:{settings.ocpp_tls_port}/<charger identity>  root: {settings.ocpp_authority}"
     return (
         ("API documentation", f"http://{host}:{settings.http_port}/api-docs"),
         ("metrics", f"http://{host}:{settings.http_port}/metrics"),
         ("chargers connect to", f"ws://{host}:{settings.ocpp_port}/<charger identity>"),
+        *((("chargers with TLS", tls),) if settings.ocpp_tls_port else ()),
         (
             "batteries publish to",
             f"mqtt://{host}:{settings.mqtt_port}  gridwire/batteries/<serial>/telemetry",

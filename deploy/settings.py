@@ -31,6 +31,17 @@ class Settings(BaseSettings):
     listen_host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for real devices")
     http_port: int = Field(5000, description="API, /metrics, /api-docs")
     ocpp_port: int = Field(9000, description="OCPP WebSocket")
+    ocpp_tls_port: int = Field(0, description="OCPP over TLS; 0 is none; `up --tls` takes 9443")
+    ocpp_tls_certificates: str | None = Field(
+        None, description="PEM files, each key and chain, with commas between; `up --tls` makes them"
+    )
+    ocpp_authority: Path | None = Field(
+        None, description="PEM file of the root that chargers' certificates have"
+    )
+    ocpp_authority_key: Path | None = Field(
+        None, description="PEM file of its key; without it none is signed"
+    )
+    ocpp_message_log: bool = Field(True, description="keep each OCPP frame, searchable, for 90 days")
     mqtt_port: int = Field(1883, description="embedded broker")
     nats_port: int = Field(4222, description="embedded bus, on loopback only")
     metrics_port: int = Field(0, description="own /metrics of a role run by `serve`; 0 is none")

@@ -97,7 +97,7 @@ async def running_product(
         evcms_requests_per_15_minutes=1_000_000,
     )
     events: list[tuple[str, dict[str, object]]] = []
-    plan = Plan([role.value for role in Role], fleet, Prepare(chargers, batteries))
+    plan = Plan([role.value for role in Role], fleet, Prepare(chargers, batteries, settings))
     run = LocalRun(settings, plan, folder, Console(quiet=True), lambda name, e: events.append((name, e)))
     product = Product(settings, run, folder, events)
     try:

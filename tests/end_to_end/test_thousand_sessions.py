@@ -1,4 +1,7 @@
-"""1,000 charging sessions over bad links: each billed once, energy as the chargers' meters have it."""
+"""1,000 sessions of all OCPP versions over bad links, while the gateway, the database and the log die.
+
+Each is billed once, with the energy that the charger's meter has.
+"""
 
 import asyncio
 from pathlib import Path
@@ -8,20 +11,32 @@ import pytest
 
 from simulators import fleet, ledger
 from simulators.faults import Faults
-from tests.end_to_end.product import fleet_of, running_product, until
+from tests.end_to_end.product import Product, fleet_of, running_product, until
 from tests.end_to_end.truth import check_chargers, check_laws
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(480)]
 
 CHARGERS, SESSIONS_EACH = 50, 20
+OCPP_2_SHARE = 0.5
+KILLED = ("ocpp", "postgres", "nats")
+BETWEEN_KILLS_S = 12.0
 FAULTS = Faults(disconnect=0.02, duplicate=0.05, repeat_stop=0.3)
 
 BILLED = """
-SELECT identity, transaction_id, cdrs.energy_wh, cdrs.total_minor, payment_status,
+SELECT identity, coalesce(transaction_uid, transaction_id::text), cdrs.energy_wh, cdrs.total_minor,
+       payment_status,
        (SELECT count(*) FROM transfers WHERE transfers.key = 'session:' || sessions.id),
        (SELECT coalesce(sum(amount_minor), 0) FROM transfers WHERE transfers.key = 'session:' || sessions.id)
 FROM sessions JOIN devices ON devices.id = device_id JOIN cdrs ON cdrs.session_id = sessions.id
 """
+
+
+async def kill_each(product: Product) -> None:
+    """One part after the other, while sessions go on: chargers are offline meanwhile."""
+    for name in KILLED:
+        await asyncio.sleep(BETWEEN_KILLS_S)
+        product.kill(name)
+        await product.until_restarted(name)
 
 
 async def test_a_thousand_sessions_are_billed_once_each(server_folder: Path) -> None:
@@ -38,9 +53,12 @@ async def test_a_thousand_sessions_are_billed_once_each(server_folder: Path) -> 
             sessions_per_charger=SESSIONS_EACH,
             speed=20.0,
             faults=FAULTS,
+            versions=fleet.version_weights(OCPP_2_SHARE),
         )
-        await asyncio.wait_for(fleet.run(config, stop=asyncio.Event(), ready=lambda: None), 200)
-        truth = {(row.identity, row.transaction_id): row for row in ledger.sessions(config.ledger_path)}
+        killing = asyncio.create_task(kill_each(product))
+        await asyncio.wait_for(fleet.run(config, stop=asyncio.Event(), ready=lambda: None), 300)
+        await killing
+        truth = {(row.identity, str(row.transaction_id)): row for row in ledger.sessions(config.ledger_path)}
         ended = {key: row for key, row in truth.items() if row.ended_us is not None}
         assert len(ended) >= CHARGERS * SESSIONS_EACH
         assert sum(row.stop_acks for row in ended.values()) > len(ended), "no StopTransaction was repeated"
