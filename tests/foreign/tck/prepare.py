@@ -15,6 +15,7 @@ from storage.queries.users import ensure_user
 CHARGERS = ("CERTCP1", "CERTCP2", "CERTCP3")
 TAGS = (
     *(f"CERT{number:03}" for number in (3, 4, 5, 10, 11, 12, 13, 14, 17, 18, 28, 56, 57, 59)),
+    "CE712001",  # of the 2.0.1 scenarios
     "CERT-RES01",
     "CERT-TAG-1",
     "CERT-TAG-2",
