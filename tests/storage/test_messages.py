@@ -109,6 +109,7 @@ async def test_reading_on_behind_the_last_one_gives_each_once(connection: Connec
 
 
 async def test_a_search_by_charger_and_time_uses_the_index(connection: Connection) -> None:
+    await put(connection, 0)  # without a chunk there is nothing to plan on TimescaleDB
     await connection.execute("SET LOCAL enable_seqscan = off")
     query = f"EXPLAIN {messages._READ}"
     parameters = {
