@@ -28,25 +28,13 @@ class Type(Enum):
     TEXT = ("text", "|u1", 0)
     JSONB = ("jsonb", "|u1", 0)
 
-    @property
-    def sql(self) -> str:
-        """The type's name in DDL."""
-        return self.value[0]
-
-    @property
-    def dtype(self) -> np.dtype[np.generic]:
-        """Of one element: of the value itself, of an array's items, or a byte of text."""
-        return np.dtype(self.value[1])
-
-    @property
-    def width(self) -> int:
-        """Bytes of one value in binary COPY; 0 where it varies."""
-        return self.value[2]
-
-    @property
-    def is_variable(self) -> bool:
-        """Whether values carry offsets (arrays, text, JSON)."""
-        return not self.width
+    def __init__(self, sql: str, dtype: str, width: int) -> None:
+        # attributes, not properties: they are asked for with every value that comes in
+        self.sql = sql  # the type's name in DDL
+        # of one element: of the value itself, of an array's items, or a byte of text
+        self.dtype: np.dtype[np.generic] = np.dtype(dtype)
+        self.width = width  # bytes of one value in binary COPY; 0 where it varies
+        self.is_variable = not width  # whether values carry offsets (arrays, text, JSON)
 
 
 @dataclass(frozen=True, slots=True)

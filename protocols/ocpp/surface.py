@@ -17,6 +17,9 @@ class Version(StrEnum):
     V201 = "2.0.1"
     V21 = "2.1"
 
+    # a text's own: that of Enum is Python, and every message looks several tables up by its version
+    __hash__ = str.__hash__
+
     @property
     def subprotocol(self) -> str:
         """As registered with IANA."""
