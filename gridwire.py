@@ -37,9 +37,10 @@ from deploy.messages import SetupError
 from deploy.settings import Settings, needed, read_settings
 from deploy.terminal import Status, scrape
 from deploy.tls import tls_files
+from ingest.mqtt.batteries import run as run_mqtt
+from ingest.mqtt.commands import RelayConfig
 from ingest.mqtt.connection import BrokerConfig
 from ingest.mqtt.ingestor import IngestorConfig
-from ingest.mqtt.ingestor import run as run_mqtt
 from ingest.ocpp.security import material
 from ingest.ocpp.security.tls import TlsConfig
 from ingest.ocpp.server import GatewayConfig
@@ -130,7 +131,7 @@ async def _mqtt(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: C
         unknown_devices=s.unknown_devices,
         share_group=s.mqtt_shared_group,
     )
-    await run_mqtt(config, pool=pool, bus=bus, stop=stop, ready=ready)
+    await run_mqtt(config, relay=RelayConfig(), pool=pool, bus=bus, stop=stop, ready=ready)
 
 
 async def _ocpp(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: Callable[[], None]) -> None:

@@ -1,6 +1,6 @@
 """Commands to batteries: from a request on the bus to MQTT, and the battery's answer back to the bus.
 
-Used by `ingest.mqtt.ingestor`, whose connection it shares. The API writes the command into the database
+Used by `ingest.mqtt.batteries`, whose connection it shares. The API writes the command into the database
 before it asks; so a battery that is offline now gets it when it is heard of again.
 """
 

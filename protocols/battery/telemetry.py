@@ -1,6 +1,6 @@
 """Battery telemetry: JSON over MQTT to rows of `battery_samples`, and back.
 
-Used by `ingest.mqtt.ingestor` (decodes), by the simulated battery and by benchmarks (encode).
+Used by `ingest.mqtt.batteries` (decodes), by the simulated battery and by benchmarks (encode).
 `docs/battery-telemetry.md` is the schema for people who build batteries.
 
 A message is one sample, an array of samples, or `{"samples": [...]}`. The whole message is decoded in

@@ -19,7 +19,8 @@ from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
 from deploy.temporary import TemporaryNats as Nats
-from ingest.mqtt import ingestor
+from ingest import seen
+from ingest.mqtt import batteries as battery_role
 from ingest.mqtt.commands import RelayConfig
 from ingest.mqtt.connection import BrokerConfig, BrokerConnection, Message
 from ingest.mqtt.ingestor import IngestorConfig
@@ -35,6 +36,7 @@ from stream.log import STREAM, LogConfig, ensure_log
 from stream.reader import FetchLimits, LogReader
 
 TELEMETRY = topics.build("BAT-1", Channel.TELEMETRY)
+RELAY = RelayConfig(silence_s=60.0, resend_s=0.5)
 
 
 def clock() -> int:
@@ -50,15 +52,20 @@ async def config(nats: Nats, bus: Client) -> IngestorConfig:
         partitions=2,
         unknown_devices="register",
         drain_s=5.0,
-        relay=RelayConfig(silence_s=60.0, resend_s=0.5),
     )
+
+
+async def run(
+    config: IngestorConfig, pool: Pool, bus: Client, stop: asyncio.Event, is_ready: asyncio.Event
+) -> None:
+    await battery_role.run(config, relay=RELAY, pool=pool, bus=bus, stop=stop, ready=is_ready.set)
 
 
 @asynccontextmanager
 async def running(config: IngestorConfig, pool: Pool, bus: Client) -> AsyncIterator[asyncio.Task[None]]:
     """An ingestor that has subscribed, stopped in order at the end unless the test did so before."""
     stop, is_ready = asyncio.Event(), asyncio.Event()
-    task = asyncio.create_task(ingestor.run(config, pool=pool, bus=bus, stop=stop, ready=is_ready.set))
+    task = asyncio.create_task(run(config, pool, bus, stop, is_ready))
     await asyncio.wait(
         [task, asyncio.create_task(is_ready.wait())], return_when=asyncio.FIRST_COMPLETED, timeout=20
     )
@@ -317,7 +324,7 @@ def _mutated(randomness: random.Random) -> bytes:
 async def test_when_a_battery_was_last_heard_of_is_noted(
     config: IngestorConfig, pool: Pool, bus: Client, nats: Nats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingestor, "SEEN_INTERVAL_S", 0.1)
+    monkeypatch.setattr(seen, "SEEN_INTERVAL_S", 0.1)
 
     async def is_noted() -> bool:
         async with pool.connection() as connection:
@@ -412,7 +419,7 @@ async def test_an_ingestor_waits_for_a_broker_that_is_not_there_yet(
 ) -> None:
     nats.kill()
     stop, is_ready = asyncio.Event(), asyncio.Event()
-    task = asyncio.create_task(ingestor.run(config, pool=pool, bus=bus, stop=stop, ready=is_ready.set))
+    task = asyncio.create_task(run(config, pool, bus, stop, is_ready))
     await asyncio.sleep(0.5)
     assert not is_ready.is_set()
     assert not task.done()

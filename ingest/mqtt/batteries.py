@@ -1,0 +1,119 @@
+"""The MQTT role: batteries' telemetry into the durable log, acknowledged once the log has it.
+
+Started by `gridwire.py`. A message's way: stamp its arrival, find its battery, decode, publish to the log,
+wait for the log, acknowledge the broker.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from nats.aio.client import Client
+
+from ingest.holding import Holding
+from ingest.mqtt.commands import CommandRelay, RelayConfig
+from ingest.mqtt.connection import BrokerConnection, Message
+from ingest.mqtt.ingestor import Ingestor, IngestorConfig, make_publisher
+from ingest.registry import Registry
+from ingest.seen import Seen
+from protocols.battery import telemetry, topics
+from protocols.battery.topics import Channel
+from protocols.samples import DecodeError, Reason
+from storage.database import Pool
+from storage.queries.devices import Device
+from stream.log import Publisher
+
+SOURCE = "mqtt"
+SUBSCRIBED = (Channel.TELEMETRY, Channel.ANSWER)
+EXCERPT_BYTES_MAX = 4096  # of an array's payload that goes with each of its refused samples
+
+
+async def run(
+    config: IngestorConfig,
+    *,
+    relay: RelayConfig,
+    pool: Pool,
+    bus: Client,
+    stop: asyncio.Event,
+    ready: Callable[[], None],
+) -> None:
+    """Ingest batteries' messages until `stop`; see `Ingestor.run`."""
+    publisher = make_publisher(config, bus, SOURCE)
+    filters = [topics.subscription(channel, config.share_group) for channel in SUBSCRIBED]
+    ingestor = Ingestor(config, filters, publisher)
+    batteries = Batteries(config, relay, publisher, ingestor.connection, pool=pool, bus=bus)
+    await ingestor.run([batteries], stop, ready)
+
+
+class Batteries:
+    """The topics of batteries: telemetry in, commands out, answers in."""
+
+    def __init__(
+        self,
+        config: IngestorConfig,
+        relay: RelayConfig,
+        publisher: Publisher,
+        connection: BrokerConnection,
+        *,
+        pool: Pool,
+        bus: Client,
+    ) -> None:
+        self._publisher = publisher
+        self._holding = Holding("mqtt")
+        self._registry = Registry(pool, config.unknown_devices, config.clock)
+        self._seen = Seen(pool, config.clock, self._holding)
+        self._relay = CommandRelay(relay, connection=connection, pool=pool, bus=bus, clock=config.clock)
+
+    def owns(self, topic: str) -> bool:
+        """Whether the topic is a battery's, well-formed or not."""
+        return topic.startswith(f"{topics.PREFIX}/")
+
+    async def run(self) -> None:
+        """Relay commands and write when batteries were seen, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._relay.run())
+            group.create_task(self._seen.run())
+
+    async def handle(self, message: Message) -> None:
+        """Return once what the message says, or that it says nothing, is durable."""
+        device: Device | None = None
+        try:
+            serial, channel = topics.parse(message.topic)
+            device = await self._holding.until_there(lambda: self._registry.resolve("battery", serial))
+            if device is None:
+                raise DecodeError("unknown_device", "topic", f"battery {serial} is not registered")
+            self._relay.heard(serial)
+            self._seen.add(device.id)
+            if channel is Channel.ANSWER:
+                await self._holding.until_there(lambda: self._relay.answer(serial, message.payload))
+            else:
+                await self._store(message, device)
+        except DecodeError as error:
+            await self._refuse(error, message.payload, message, device)
+
+    async def _store(self, message: Message, device: Device) -> None:
+        decoded = telemetry.decode(message.payload, message.received_at_us)
+        excerpt = message.payload[:EXCERPT_BYTES_MAX]
+        parts: list[Awaitable[None]] = [
+            self._refuse(error, excerpt, message, device) for error in decoded.refused
+        ]
+        if decoded.rows is not None:
+            reason = Reason.UNKNOWN_DEVICE if device.status == "quarantined" else Reason.OK
+            parts.append(
+                self._publisher.publish(
+                    decoded.rows, device_id=device.id, received_at_us=message.received_at_us, reason=reason
+                )
+            )
+        if len(parts) == 1:
+            await parts[0]
+        else:
+            await asyncio.gather(*parts)
+
+    async def _refuse(
+        self, error: DecodeError, payload: bytes, message: Message, device: Device | None
+    ) -> None:
+        await self._publisher.refuse(
+            error,
+            payload,
+            device_id=0 if device is None else device.id,
+            received_at_us=message.received_at_us,
+        )
