@@ -34,7 +34,7 @@ _LENGTH = np.dtype(">i4")
 _ARRAY_HEADER = np.dtype([(name, ">i4") for name in ("dimensions", "flags", "oid", "size", "lower")])
 _EMPTY_ARRAY_BYTES = 12  # no dimensions: neither size nor lower bound follow
 _ELEMENT = np.dtype([("length", ">i4"), ("value", ">f4")])
-_BYTES = (Type.TEXT, Type.JSONB)
+_BYTES = (Type.TEXT, Type.JSONB, Type.BYTEA)
 
 
 def encode(table: Hypertable, batch: Batch) -> bytes:
@@ -82,7 +82,7 @@ def shapes(table: Hypertable, batch: Batch) -> NDArray[np.int64] | None:
     shape = np.zeros(batch.rows, np.int64)
     for column in table.columns:
         data = batch.columns[column.name]
-        if column.type in (Type.TEXT, Type.JSONB):
+        if column.type in _BYTES:
             return None
         if column.type.is_variable:
             longest = int(data.lengths.max(initial=0))
@@ -229,10 +229,10 @@ def _array(data: ColumnData) -> _Field:
 
 
 def _bytes(column: Column, data: ColumnData) -> _Field:
-    """Build text, or jsonb with its version byte (1) in front."""
+    """Build text or bytes, or jsonb with its version byte (1) in front."""
     padded = data.padded()
     slot = np.dtype((np.uint8, (padded.shape[1],)))
-    if column.type is Type.TEXT:
+    if column.type is not Type.JSONB:
         return _variable(data, data.lengths, ((slot, padded),))
     version = np.ones(len(data), np.uint8)
     return _variable(data, data.lengths + 1, ((version.dtype, version), (slot, padded)))

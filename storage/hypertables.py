@@ -27,6 +27,7 @@ class Type(Enum):
     FLOAT4_ARRAY = ("real[]", "<f4", 0)
     TEXT = ("text", "|u1", 0)
     JSONB = ("jsonb", "|u1", 0)
+    BYTEA = ("bytea", "|u1", 0)
 
     def __init__(self, sql: str, dtype: str, width: int) -> None:
         # attributes, not properties: they are asked for with every value that comes in
@@ -179,7 +180,58 @@ OCPP_MESSAGES = Hypertable(
     checks=("device_id > 0",),
 )
 
-SERIES: tuple[Hypertable, ...] = (BATTERY_SAMPLES, CHARGER_SAMPLES, DEVICE_EVENTS, OCPP_MESSAGES)
+METER_SAMPLES = Hypertable(
+    name="meter_samples",
+    columns=(
+        *_ROW,
+        # a code of `protocols.quantities`
+        Column("quantity", Type.INT2),
+        # of several like registers or sensors in one device: tariff, phase or input, 0 where there is one
+        Column("channel", Type.INT2),
+        Column("value", Type.FLOAT8, is_quantity=True),
+    ),
+    key=("device_id", "ts", "quantity", "channel"),
+    chunk=timedelta(days=7),
+    retention=timedelta(days=3 * 365),
+    checks=("device_id > 0",),
+)
+
+RAW_PAYLOADS = Hypertable(
+    name="raw_payloads",
+    columns=(
+        *_ROW,
+        # of the shell: chirpstack, things_stack, coap, udp, mqtt, callback
+        Column("source", Type.TEXT),
+        # uplink, join, status, ack, location
+        Column("event", Type.TEXT),
+        # LoRaWAN's fPort; 0 where a protocol has none
+        Column("port", Type.INT2),
+        # LoRaWAN's fCnt or another counter of the device's messages; -1 where there is none
+        Column("counter", Type.INT8),
+        # what decoded it: a name of `protocols.payloads`, or `js:<codec>@<version>`; empty if nothing did
+        Column("decoder", Type.TEXT),
+        # 64 bits of a hash of `payload`: the same bytes heard twice at one time are one row
+        Column("digest", Type.INT8),
+        Column("payload", Type.BYTEA),
+        # what the decoder made of it, or why it could not
+        Column("decoded", Type.JSONB, nullable=True),
+        # of the network: gateways, signal, data rate, addresses
+        Column("meta", Type.JSONB, nullable=True),
+    ),
+    key=("device_id", "ts", "counter", "digest"),
+    chunk=timedelta(days=7),
+    retention=timedelta(days=400),
+    checks=("device_id >= 0",),  # 0 is no known device
+)
+
+SERIES: tuple[Hypertable, ...] = (
+    BATTERY_SAMPLES,
+    CHARGER_SAMPLES,
+    DEVICE_EVENTS,
+    OCPP_MESSAGES,
+    METER_SAMPLES,
+    RAW_PAYLOADS,
+)
 HYPERTABLES: dict[str, Hypertable] = {
     table.name: table for series in SERIES for table in (series, series.quarantine())
 }

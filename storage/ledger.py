@@ -122,14 +122,14 @@ ON CONFLICT (kind, owner_id, currency) WHERE owner_id IS NOT NULL DO NOTHING
 _GET_HOUSE = (
     _SELECT_ACCOUNT
     + """
-WHERE kind = %(kind)s AND owner_id IS NULL AND currency = %(currency)s
+WHERE kind = %(kind)s AND owner_id IS NULL AND unit_id IS NULL AND currency = %(currency)s
 """
 )
 
 _INSERT_HOUSE = """
 INSERT INTO accounts (kind, currency, may_be_negative)
 VALUES (%(kind)s, %(currency)s, %(may_be_negative)s)
-ON CONFLICT (kind, currency) WHERE owner_id IS NULL DO NOTHING
+ON CONFLICT (kind, currency) WHERE owner_id IS NULL AND unit_id IS NULL DO NOTHING
 """
 
 _LOCK = (

@@ -25,7 +25,6 @@ YEAR_1_US = -62_135_596_800_000_000
 YEAR_9999_US = 253_402_300_799_999_999  # the last microsecond that Python's calendar can show
 ROW_BYTES_MAX = 256 << 10  # of one row; a frame holds at least one
 
-_TABLES = {table.name: table for table in SERIES}
 _SHELL_COLUMNS = {"device_id", "received_at"}
 _OFFSET_BYTES = 4
 _INTEGERS = {
@@ -45,8 +44,7 @@ class Limits:
     age_us: int = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(msgspec.Struct, frozen=True):
     """Rows that their table can hold; `bytes` is what they take in a frame, at most."""
 
     rows: Rows
@@ -56,32 +54,33 @@ class Checked:
 
 def check_rows(rows: Rows) -> Checked:
     """Check every value against its column. Raises `DecodeError` that names the first wrong column."""
-    table = _TABLES.get(rows.table)
-    if table is None:
+    form = _FORMS.get(rows.table)
+    if form is None:
         raise DecodeError("unknown_table", "", f"no time series is called {rows.table!r}")
-    unknown = rows.columns.keys() - (table.by_name.keys() - _SHELL_COLUMNS)
+    unknown = rows.columns.keys() - form.names
     if unknown:
-        raise DecodeError("unknown_column", min(unknown), f"{table.name} has no such column to fill")
-    size = sum(_check_column(column, rows) for column in table.columns if column.name not in _SHELL_COLUMNS)
-    return Checked(rows, table, size + rows.count * _FIXED_BYTES)
+        raise DecodeError("unknown_column", min(unknown), f"{form.table.name} has no such column to fill")
+    size = rows.count * _FIXED_BYTES
+    for column, width, check in form.checks:
+        size += width * rows.count + _check_column(column, check, rows)
+    return Checked(rows, form.table, size)
 
 
 _FIXED_BYTES = sum(kind.width for kind in (Type.INT4, Type.TIMESTAMPTZ, Type.INT2))  # the shell's columns
 
 
-def _check_column(column: Column, rows: Rows) -> int:
-    """Check one column and return its size in bytes."""
+def _check_column(column: Column, check: "_Check", rows: Rows) -> int:
+    """Check one column and return what it takes beyond its fixed width, in bytes."""
     values = rows.columns.get(column.name)
-    width = (column.type.width or _OFFSET_BYTES) + column.nullable
     if values is None:
         if not column.nullable:
             raise DecodeError("missing", column.name, "must be given")
-        return width * rows.count
+        return 0
     if len(values) != rows.count:
         raise DecodeError("wrong_count", column.name, f"{len(values)} values for {rows.count} rows")
     if not column.nullable and None in values:
         raise DecodeError("missing", column.name, "must not be null")
-    return width * rows.count + _CHECKS[column.type](column, values)
+    return check(column, values)
 
 
 def _check_integers(column: Column, values: Sequence[Any]) -> int:
@@ -124,9 +123,7 @@ def _check_text(column: Column, values: Sequence[Any]) -> int:
     for value in values:
         if value is None:
             continue
-        if not isinstance(value, bytes):
-            raise DecodeError("wrong_type", column.name, f"{type(value).__name__} is not UTF-8 bytes")
-        size += _bounded(column, len(value))
+        size += _check_bytes(column, (value,))
         try:
             text = value.decode()
         except UnicodeDecodeError as error:
@@ -135,6 +132,17 @@ def _check_text(column: Column, values: Sequence[Any]) -> int:
             raise DecodeError("nul_character", column.name, "text cannot hold the character NUL")
         if column.type is Type.JSONB:
             _check_json(column, text)
+    return size
+
+
+def _check_bytes(column: Column, values: Sequence[Any]) -> int:
+    size = 0
+    for value in values:
+        if value is None:
+            continue
+        if not isinstance(value, bytes):
+            raise DecodeError("wrong_type", column.name, f"{type(value).__name__} is not bytes")
+        size += _bounded(column, len(value))
     return size
 
 
@@ -153,14 +161,37 @@ def _bounded(column: Column, size: int) -> int:
     return size
 
 
-_CHECKS: Mapping[Type, Callable[[Column, Sequence[Any]], int]] = {
+_Check = Callable[[Column, Sequence[Any]], int]
+_CHECKS: Mapping[Type, _Check] = {
     **dict.fromkeys(_INTEGERS, _check_integers),
     Type.FLOAT4: _check_floats,
     Type.FLOAT8: _check_floats,
     Type.FLOAT4_ARRAY: _check_arrays,
     Type.TEXT: _check_text,
     Type.JSONB: _check_text,
+    Type.BYTEA: _check_bytes,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What a device may fill of a table, looked up once: names, and columns with their width and check."""
+
+    table: Hypertable
+    names: frozenset[str]
+    checks: tuple[tuple[Column, int, _Check], ...]
+
+
+def _form(table: Hypertable) -> _Form:
+    columns = [column for column in table.columns if column.name not in _SHELL_COLUMNS]
+    checks = (
+        (column, (column.type.width or _OFFSET_BYTES) + column.nullable, _CHECKS[column.type])
+        for column in columns
+    )
+    return _Form(table, frozenset(column.name for column in columns), tuple(checks))
+
+
+_FORMS = {table.name: _form(table) for table in SERIES}
 
 
 @dataclass(slots=True)
@@ -209,9 +240,8 @@ class Batcher:
 
         Raises `DecodeError` for a device id or arrival time that no column can hold.
         """
-        shell = Rows("", {"device_id": [device_id], "received_at": [received_at_us]}, 1, 0)
-        for name in _SHELL_COLUMNS:
-            _check_integers(checked.table.by_name[name], shell.columns[name])
+        _check_integers(checked.table.by_name["device_id"], (device_id,))
+        _check_integers(checked.table.by_name["received_at"], (received_at_us,))
         partition = self._partitions[self.partition_of(device_id)]
         constants = {"device_id": device_id, "received_at": received_at_us, "reason": int(reason)}
         rows, step, numbers = checked.rows, self._rows_of_piece(checked), []
@@ -220,7 +250,11 @@ class Batcher:
             size = -(-checked.bytes * count // rows.count)
             group = self._group_for(partition, checked.table, count, size, now_us)
             for name, values in group.columns.items():
-                values.extend(_slice(rows, name, start, count, constants))
+                given = rows.columns.get(name)
+                if given is None:  # the shell's, or a nullable one that was left out
+                    values.extend([constants.get(name)] * count)
+                else:
+                    values.extend(given if count == rows.count else given[start : start + count])
             group.rows += count
             group.bytes += size
             numbers.append(group.number)
@@ -268,13 +302,6 @@ class Batcher:
         else:
             return None
         return Taken(group.number, group.table, to_batch(group.table, group.columns, group.rows))
-
-
-def _slice(rows: Rows, name: str, start: int, count: int, constants: Mapping[str, int]) -> Sequence[object]:
-    if name in constants:
-        return [constants[name]] * count
-    values = rows.columns.get(name)
-    return [None] * count if values is None else values[start : start + count]
 
 
 def to_batch(table: Hypertable, columns: Mapping[str, Sequence[Any]], rows: int) -> Batch:

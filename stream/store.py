@@ -14,6 +14,7 @@ import base64
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import msgspec
 import numpy as np
@@ -22,12 +23,14 @@ import structlog
 from numpy.typing import NDArray
 
 from protocols.samples import Reason
+from protocols.timestamps import to_datetime
 from storage.columns import Batch, ColumnData
 from storage.copy import Piece, copy_encoded, copy_rows, encode_pieces
 from storage.database import Connection
-from storage.hypertables import Hypertable, Type
+from storage.hypertables import METER_SAMPLES, Hypertable, Type
 from storage.merge import lift_decompression_limit, merge_encoded
 from storage.partitions import PARTITIONS_AT_ONCE_MAX, ensure_partitions
+from storage.queries import metering_due
 from storage.queries.totals import SampleTotal, add_totals, advance_position, record_producer
 from stream.errors import PositionMovedError
 from stream.frames import REASON, count_samples
@@ -122,6 +125,8 @@ async def _store_lane(connection: Connection, lane: Lane, totals: Counter[Outcom
     result = _Result()
     await _store(connection, lane.table, lane.batch, lane.pieces, lane.samples, result)
     name = lane.table.name
+    if lane.table is METER_SAMPLES and result.stored:
+        await metering_due.add(connection, *_earliest(lane.batch))
     totals[name, "stored", ""] += result.stored
     totals[name, "duplicate", ""] += result.duplicate
     if result.refused:
@@ -132,6 +137,14 @@ async def _store_lane(connection: Connection, lane: Lane, totals: Counter[Outcom
         refused = quarantine_lane(lane.table, rows.with_column(REASON.name, reasons))
         await _ensure_partitions(connection, refused)
         await _quarantine(connection, refused)
+
+
+def _earliest(batch: Batch) -> tuple[list[int], list[datetime]]:
+    """Return the devices in `batch`, each with the time of its earliest row."""
+    devices, index = np.unique(batch.columns["device_id"].values, return_inverse=True)
+    earliest = np.full(len(devices), np.iinfo(np.int64).max)
+    np.minimum.at(earliest, index, batch.columns["ts"].values)
+    return devices.tolist(), [to_datetime(time_us) for time_us in earliest.tolist()]
 
 
 async def _store(

@@ -27,15 +27,18 @@ class Device:
     firmware: str | None
     secret_hash: str | None
     last_seen_at: datetime | None
+    profile_id: int | None
 
 
 _SELECT = """
-SELECT id, kind, identity, status, owner_id, name, vendor, model, firmware, secret_hash, last_seen_at
+SELECT id, kind, identity, status, owner_id, name, vendor, model, firmware, secret_hash, last_seen_at,
+       profile_id
 FROM devices
 """
 
 _RETURNING = """
-RETURNING id, kind, identity, status, owner_id, name, vendor, model, firmware, secret_hash, last_seen_at
+RETURNING id, kind, identity, status, owner_id, name, vendor, model, firmware, secret_hash, last_seen_at,
+       profile_id
 """
 
 _FIND = _SELECT + "WHERE kind = %(kind)s AND identity_key = lower(%(identity)s)"

@@ -29,6 +29,7 @@ VALUES: dict[Type, st.SearchStrategy[Value]] = {
     Type.FLOAT4_ARRAY: st.lists(st.floats(width=32), max_size=6),
     Type.TEXT: _TEXT.map(str.encode),
     Type.JSONB: _JSON.map(lambda value: json.dumps(value).encode()),
+    Type.BYTEA: st.binary(max_size=40),
 }
 
 

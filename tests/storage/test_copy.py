@@ -111,6 +111,7 @@ EXTREMES: dict[Type, list[Value]] = {
     Type.FLOAT4_ARRAY: [[], [math.nan, math.inf], [1.5]],
     Type.TEXT: [b"", "µ€\U0001f50b".encode(), b"x" * 5000],
     Type.JSONB: [b"{}", b'""', b'{"a": [1, null]}'],
+    Type.BYTEA: [b"", bytes(range(256)), b"\xff" * 5000],
 }
 EXTREME_ROWS = [
     *[tuple(EXTREMES[column.type][i] for column in EVERYTHING.columns) for i in range(3)],
@@ -148,6 +149,8 @@ async def read_back(connection: Connection) -> list[tuple[object, ...]]:
 
 def as_read(kind: Type, value: Value) -> object:
     if isinstance(value, bytes):
+        if kind is Type.BYTEA:
+            return value
         return json.loads(value) if kind is Type.JSONB else value.decode()
     return value
 
