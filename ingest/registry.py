@@ -1,6 +1,6 @@
 """External identity to device, for every shell: cached, bounded, and with the policy for unknown ones.
 
-Used by the OCPP gateway and the MQTT ingestor. The database is asked once per device and `ttl_s`.
+Used by the OCPP gateway and the shells of batteries and meters. The database is asked once per device and `ttl_s`.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from typing import Literal
 
 import structlog
 
+from protocols.samples import DecodeError
 from storage.database import Pool
 from storage.queries.devices import Device, find_device, register_device
 
@@ -23,6 +24,15 @@ _MINUTE_US = 60_000_000
 
 class RegistryBusyError(Exception):
     """Too many unknown devices at once: the caller holds this one back and asks again."""
+
+
+def admitted(device: Device | None, kind: str, identity: str) -> Device:
+    """Return a device that may send. Raises `DecodeError` for one that is unknown or archived."""
+    if device is None:
+        raise DecodeError("unknown_device", "identity", f"{kind} {identity[:80]} is not registered")
+    if device.status == "archived":
+        raise DecodeError("archived_device", "identity", f"{kind} {identity[:80]} was shut out by an operator")
+    return device
 
 
 class Registry:

@@ -13,7 +13,7 @@ from ingest.holding import Holding
 from ingest.mqtt.commands import CommandRelay, RelayConfig
 from ingest.mqtt.connection import BrokerConnection, Message
 from ingest.mqtt.ingestor import Ingestor, IngestorConfig, make_publisher
-from ingest.registry import Registry
+from ingest.registry import Registry, admitted
 from ingest.seen import Seen
 from protocols.battery import telemetry, topics
 from protocols.battery.topics import Channel
@@ -78,9 +78,8 @@ class Batteries:
         device: Device | None = None
         try:
             serial, channel = topics.parse(message.topic)
-            device = await self._holding.until_there(lambda: self._registry.resolve("battery", serial))
-            if device is None:
-                raise DecodeError("unknown_device", "topic", f"battery {serial} is not registered")
+            found = await self._holding.until_there(lambda: self._registry.resolve("battery", serial))
+            device = admitted(found, "battery", serial)
             self._relay.heard(serial)
             self._seen.add(device.id)
             if channel is Channel.ANSWER:

@@ -370,6 +370,24 @@ async def test_an_unknown_battery_meets_the_policy(
     assert found.refused == refused
 
 
+async def test_an_archived_battery_is_shut_out(
+    config: IngestorConfig, pool: Pool, bus: Client, nats: Nats
+) -> None:
+    async with pool.connection() as connection:
+        device = await devices.register_device(connection, "battery", "BAT-1")
+        await devices.set_device_status(connection, device.id, "archived")
+    async with running(config, pool, bus), battery(nats) as client:
+        await send(client, {"ts": 1, "soc_pct": 5})
+
+        async def is_logged() -> bool:
+            return bool((await logged(bus)).heads)
+
+        await until(is_logged)
+    found = await logged(bus)
+    assert found.rows == []
+    assert found.refused == {"archived_device": 1}
+
+
 async def test_a_small_window_holds_the_broker_back_and_loses_nothing(
     config: IngestorConfig, pool: Pool, bus: Client, nats: Nats
 ) -> None:
