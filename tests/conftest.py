@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
 from deploy.temporary import TemporaryNats, temporary_nats, temporary_postgres
-from storage.database import open_pool
+from storage.database import Connection, open_pool
 from storage.migrate import migrate
 
 TIMESCALE_URL = os.environ.get("GRIDWIRE_TEST_DATABASE_URL")
@@ -77,6 +77,12 @@ async def pool(database_url: str) -> AsyncIterator[AsyncConnectionPool]:
     await pool.open()
     yield pool
     await pool.close()
+
+
+@pytest.fixture
+async def connection(pool: AsyncConnectionPool) -> AsyncIterator[Connection]:
+    async with pool.connection() as connection:
+        yield connection
 
 
 @pytest.fixture

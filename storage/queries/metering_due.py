@@ -29,22 +29,18 @@ SELECT device_id, since, %(reason)s FROM unnest(%(device_ids)s::integer[], %(sin
     AS due (device_id, since)
 """
 
-# Whole devices are taken: the first free row names them, and all rows of theirs that nobody holds go with it.
+# Whole devices are taken: the oldest free rows name them, and all free rows of theirs go with them.
 _TAKE = """
-WITH first AS (
-    SELECT device_id FROM metering_due ORDER BY id LIMIT %(rows_max)s FOR UPDATE SKIP LOCKED
-), some AS (
-    SELECT DISTINCT device_id FROM first ORDER BY device_id LIMIT %(limit)s
+WITH oldest AS (
+    SELECT device_id FROM metering_due ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), held AS (
     SELECT id, device_id, since, reason FROM metering_due
-    WHERE device_id IN (SELECT device_id FROM some) FOR UPDATE SKIP LOCKED
+    WHERE device_id IN (SELECT device_id FROM oldest) FOR UPDATE SKIP LOCKED
 ), gone AS (
     DELETE FROM metering_due WHERE id IN (SELECT id FROM held)
 )
 SELECT device_id, min(since) AS since, max(reason) AS reason FROM held GROUP BY device_id ORDER BY device_id
 """
-
-ROWS_MAX = 1_000  # looked at to find the devices of one claim
 
 
 async def add(
@@ -60,4 +56,4 @@ async def add(
 
 async def claim(connection: Connection, limit: int) -> list[Due]:
     """Take up to `limit` devices that no other worker holds; given back if the transaction fails."""
-    return await fetch_all(connection, Due, _TAKE, {"limit": limit, "rows_max": ROWS_MAX})
+    return await fetch_all(connection, Due, _TAKE, {"limit": limit})

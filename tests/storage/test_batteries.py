@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from uuid import UUID, uuid4
 
@@ -21,12 +20,6 @@ from storage.queries.batteries import (
 )
 from storage.queries.devices import register_device
 from tests.storage.people import NOON, make_user
-
-
-@pytest.fixture
-async def connection(pool: Pool) -> AsyncIterator[Connection]:
-    async with pool.connection() as connection:
-        yield connection
 
 
 async def enter(connection: Connection, serial: str, score: int = 100, dealer: int | None = None) -> Battery:

@@ -1,7 +1,6 @@
 """Durable commands in a real database: order, superseding, claims, and those without an answer."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -17,12 +16,6 @@ from storage.queries.commands import ATTEMPTS_MAX, QUEUED_MAX, SENT_FOR_MAX, Com
 from tests.storage.people import NOON, make_charger
 
 LATER = NOON + timedelta(seconds=5)
-
-
-@pytest.fixture
-async def connection(pool: Pool) -> AsyncIterator[Connection]:
-    async with pool.connection() as connection:
-        yield connection
 
 
 async def connected(connection: Connection, identity: str = "CP-1") -> tuple[int, int]:

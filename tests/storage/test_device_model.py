@@ -1,13 +1,12 @@
 """The device model and what else chargers were told to keep, on a real database."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from storage.database import Connection, Pool, fetch_value
+from storage.database import Connection, fetch_value
 from storage.queries import (
     charger_jobs,
     charging_profiles,
@@ -56,12 +55,6 @@ POWER = Variable("EVSE", "", 1, 0, "Power", attribute="MaxSet", value="22", char
 PROFILE = ChargingProfile(1, 1, "TxDefaultProfile", 0, None, "CSO", {"id": 1})
 RESERVATION = Reservation(7, 1, None, "CARD", "", None, NOON + timedelta(hours=1))
 MONITOR = Monitor(1, "EVSE", "", 1, 0, "Power", "", "UpperThreshold", 11.5, 5, False, "CustomMonitor")
-
-
-@pytest.fixture
-async def connection(pool: Pool) -> AsyncIterator[Connection]:
-    async with pool.connection() as connection:
-        yield connection
 
 
 @pytest.fixture

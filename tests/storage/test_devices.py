@@ -1,9 +1,6 @@
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
-
-import pytest
 
 from storage.database import Connection, Pool, fetch_value
 from storage.queries.batteries import find_battery, insert_battery
@@ -38,12 +35,6 @@ from storage.queries.stations import (
     tariff_for_charger,
 )
 from tests.storage.people import NOON, make_charger, make_user
-
-
-@pytest.fixture
-async def connection(pool: Pool) -> AsyncIterator[Connection]:
-    async with pool.connection() as connection:
-        yield connection
 
 
 async def test_registering_twice_keeps_the_first(connection: Connection) -> None:

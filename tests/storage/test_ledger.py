@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import psycopg
@@ -32,12 +31,6 @@ from tests.storage.people import make_user
 ACCOUNTS = """
 SELECT id, kind, owner_id, currency, may_be_negative, balance_minor, held_minor FROM accounts ORDER BY id
 """
-
-
-@pytest.fixture
-async def connection(pool: Pool) -> AsyncIterator[Connection]:
-    async with pool.connection() as connection:
-        yield connection
 
 
 async def funded(connection: Connection, name: str, amount_minor: int) -> Account:

@@ -1,9 +1,8 @@
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from storage.database import Abilities, Connection, Pool
+from storage.database import Abilities, Connection
 from storage.hypertables import OCPP_MESSAGES, Hypertable
 from storage.partitions import table_ddl
 from storage.queries import messages
@@ -17,12 +16,6 @@ INSERT INTO ocpp_messages (ts, device_id, received_at, generation, direction, ve
 VALUES (%(ts)s, %(device_id)s, %(ts)s, %(generation)s, %(direction)s, 16, %(type)s, %(action)s,
         %(message_id)s, 0, '[]')
 """
-
-
-@pytest.fixture
-async def connection(pool: Pool) -> AsyncIterator[Connection]:
-    async with pool.connection() as connection:
-        yield connection
 
 
 async def put(connection: Connection, second: int, **changes: object) -> None:

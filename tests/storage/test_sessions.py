@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -25,12 +24,6 @@ from storage.queries.sessions import (
 from tests.storage.people import NOON, make_charger, make_user
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-async def connection(pool: Pool) -> AsyncIterator[Connection]:
-    async with pool.connection() as connection:
-        yield connection
 
 
 async def start(
