@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from protocols.samples import Reason
 from storage.columns import Array, Batch, Bools, ColumnData
-from storage.hypertables import BATTERY_SAMPLES, CHARGER_SAMPLES, Hypertable
+from storage.hypertables import BATTERY_SAMPLES, CHARGER_SAMPLES, METER_SAMPLES, Hypertable
 from stream.frames import REASON
 
 DAY_US = 86_400_000_000
@@ -46,6 +46,7 @@ RANGES = (
     Range(BATTERY_SAMPLES, "temperatures_c", -60.0, 200.0),
     Range(BATTERY_SAMPLES, "cell_voltages_v", 0.0, 10.0),
     Range(CHARGER_SAMPLES, "value", -1e12, 1e12),  # energy registers in Wh are the largest
+    Range(METER_SAMPLES, "value", -1e15, 1e15),  # integers of a float64, registers in Wh
 )
 
 

@@ -106,8 +106,8 @@ class Preparer:
         lanes: list[Lane] = []
         quarantined: list[Lane] = []
         for name, parts in batches.items():
-            good, bad = self._divide(HYPERTABLES[name], Batch.concatenate(parts), totals)
-            lanes += self._lanes(HYPERTABLES[name], good, now_us, totals)
+            good, bad = self.divide(HYPERTABLES[name], Batch.concatenate(parts), now_us, totals)
+            lanes += good
             quarantined += bad
         return Prepared(
             lanes=lanes,
@@ -119,6 +119,13 @@ class Preparer:
             pending=entries[-1].pending,
             stored_at_us=[entry.stored_at_us for entry in entries],
         )
+
+    def divide(
+        self, table: Hypertable, batch: Batch, now_us: int, totals: Counter[Outcome]
+    ) -> tuple[list[Lane], list[Lane]]:
+        """Return the lanes of what can be true and those of the quarantine; duplicates are counted only."""
+        good, bad = self._check(table, batch, totals)
+        return list(self._lanes(table, good, now_us, totals)), list(bad)
 
     def _is_new(self, header: FrameHeader) -> bool:
         """Return whether a frame was not stored before: one that was published twice has its number again."""
@@ -147,7 +154,7 @@ class Preparer:
             totals[frame.table.name, "quarantined", "unknown_column"] += promised - kept
         return frame.table, frame.batch
 
-    def _divide(
+    def _check(
         self, table: Hypertable, batch: Batch, totals: Counter[Outcome]
     ) -> tuple[Batch, Iterable[Lane]]:
         """Take what cannot be true out of `batch`; returns the rest and the lane of its quarantine."""

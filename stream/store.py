@@ -77,8 +77,9 @@ async def commit(
         if not needed <= chunks:
             await _wait_for(before)  # whoever makes a chunk locks the table until it commits
             for lane in lanes:
-                await _ensure_partitions(connection, lane)
-        totals = await _store_lanes(connection, prepared)
+                await ensure_chunks(connection, lane)
+        totals = Counter(prepared.totals)
+        await store_lanes(connection, prepared.lanes, prepared.quarantined, totals)
         await _wait_for(before)
         await _record(connection, partition, position, prepared, totals)
     chunks |= needed
@@ -97,15 +98,16 @@ async def _wait_for(before: asyncio.Task[None] | None) -> None:
         before.result()
 
 
-async def _store_lanes(connection: Connection, prepared: Prepared) -> Counter[Outcome]:
-    totals = Counter(prepared.totals)
-    if any(lane.is_late for lane in prepared.lanes):
+async def store_lanes(
+    connection: Connection, lanes: Sequence[Lane], quarantined: Sequence[Lane], totals: Counter[Outcome]
+) -> None:
+    """Store lanes whose chunks are there, and count in `totals` what became of their samples."""
+    if any(lane.is_late for lane in lanes):
         await lift_decompression_limit(connection)
-    for lane in prepared.lanes:
+    for lane in lanes:
         await _store_lane(connection, lane, totals)
-    for lane in prepared.quarantined:
+    for lane in quarantined:
         await _quarantine(connection, lane)
-    return totals
 
 
 async def _record(
@@ -135,7 +137,7 @@ async def _store_lane(connection: Connection, lane: Lane, totals: Counter[Outcom
         reasons = ColumnData(np.full(rows.rows, reason, np.int16))
         totals[name, "quarantined", reason.name.lower()] += count_samples(lane.table, rows)
         refused = quarantine_lane(lane.table, rows.with_column(REASON.name, reasons))
-        await _ensure_partitions(connection, refused)
+        await ensure_chunks(connection, refused)
         await _quarantine(connection, refused)
 
 
@@ -190,7 +192,8 @@ async def _quarantine(connection: Connection, lane: Lane) -> None:
         await copy_rows(connection, lane.table, salvaged)
 
 
-async def _ensure_partitions(connection: Connection, lane: Lane) -> None:
+async def ensure_chunks(connection: Connection, lane: Lane) -> None:
+    """Make the native partitions that a lane's rows need."""
     for start in range(0, len(lane.times_us), PARTITIONS_AT_ONCE_MAX):
         times_us = lane.times_us[start : start + PARTITIONS_AT_ONCE_MAX]
         await ensure_partitions(connection, lane.table, times_us)
