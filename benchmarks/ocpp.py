@@ -34,6 +34,7 @@ from stream.bus import connect_bus
 from stream.log import STREAM, LogConfig, ensure_log
 
 CONNECTIONS = 100
+OPENED_AT_ONCE = 50
 WARM_UP_S = 1.0
 LOG_BYTES_MAX = 512 << 20
 HOST = "127.0.0.1"
@@ -78,16 +79,16 @@ async def measure(
 async def _load(server: list[str], seconds: float, connections: int) -> dict[str, float]:
     """Start a server, load it from a client of its own, stop it."""
     async with (
-        _process(*server) as port,
-        _process("client", port, str(connections), str(seconds)) as result,
+        running(*server) as (_, port),
+        running("client", port, str(connections), str(seconds)) as (_, result),
     ):
         found: dict[str, float] = json.loads(result)
         return found
 
 
 @contextlib.asynccontextmanager
-async def _process(*arguments: str) -> AsyncIterator[str]:
-    """A process of this module; yields the first line that it prints."""
+async def running(*arguments: str) -> AsyncIterator[tuple[int, str]]:
+    """A process of this module (see `_ROLES`); yields its id and the first line that it prints."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "benchmarks.ocpp", *arguments, stdout=asyncio.subprocess.PIPE
     )
@@ -98,7 +99,7 @@ async def _process(*arguments: str) -> AsyncIterator[str]:
             raise RuntimeError(
                 f"benchmarks.ocpp {arguments[0]} ended before it said anything; see its errors"
             )
-        yield line.decode().strip()
+        yield process.pid, line.decode().strip()
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
@@ -253,11 +254,23 @@ async def _run_client(port: int, connections: int, seconds: float, latencies_s: 
         transport.close()
 
 
+async def _hold(port: str, connections: str) -> None:
+    """Open sockets, send one message over each, then keep them open without a word."""
+    loop, stop = asyncio.get_running_loop(), _stop_event()
+    for first in range(0, int(connections), OPENED_AT_ONCE):
+        numbers = range(first, min(first + OPENED_AT_ONCE, int(connections)))
+        makes = [_charger_factory(number, [], until_s=0.0) for number in numbers]
+        opened = await asyncio.gather(*(loop.create_connection(make, HOST, int(port)) for make in makes))
+        await asyncio.gather(*(charger.done for _, charger in opened))
+    print("held", flush=True)
+    await stop.wait()
+
+
 def _charger_factory(number: int, latencies_s: list[float], until_s: float) -> Callable[[], _Charger]:
     return lambda: _Charger(number, latencies_s, until_s)
 
 
-_ROLES = {"gateway": _gateway, "peer": _peer, "client": _client}
+_ROLES = {"gateway": _gateway, "peer": _peer, "client": _client, "hold": _hold}
 
 if __name__ == "__main__":
     structlog.configure(

@@ -35,6 +35,8 @@ REFUSAL_REASONS_MAX = 64  # distinct ones a producer counts; the rest is "other"
 _PRODUCER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _STREAM_EXISTS = 10058  # nats-server: name in use with another configuration
 
+_NO_REFUSALS: Counter[str] = Counter()  # never filled: making one takes as long as a column's check
+
 log = structlog.get_logger()
 
 
@@ -81,9 +83,12 @@ class PublisherLimits:
 
 @dataclass(slots=True)
 class _Waiting:
-    """Who waits for one group, what refusals it tells of, and what it holds of the budget."""
+    """Who waits for one group, what refusals it tells of, and what it holds of the budget.
 
-    done: asyncio.Future[None]
+    A future for each caller: cancelled, it takes nobody else's along, and that costs less than a shield.
+    """
+
+    callers: list[asyncio.Future[None]] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     rows: int = 0
     bytes: int = 0
@@ -141,7 +146,7 @@ class Publisher:
         """
         checked = check_rows(rows)
         if rows.count:
-            await self._put(checked, device_id, received_at_us, reason, Counter())
+            await self._put(checked, device_id, received_at_us, reason, _NO_REFUSALS)
 
     async def refuse(
         self, error: DecodeError, payload: bytes, *, device_id: int = 0, received_at_us: int
@@ -190,12 +195,15 @@ class Publisher:
             self._budget.release(held_rows, held_bytes)
             raise
         groups = [self._waiting_for(number) for number in numbers]
-        groups[-1].refused += refused
-        groups[-1].rows += held_rows
-        groups[-1].bytes += held_bytes
+        last = groups[-1]  # groups of a partition and table go out in their order
+        if refused:
+            last.refused += refused
+        last.rows += held_rows
+        last.bytes += held_bytes
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        last.callers.append(done)
         self._start_lane(self._batcher.partition_of(device_id))
-        for group in groups:
-            await asyncio.shield(group.done)  # others wait for it too
+        await done
 
     def _ensure_open(self) -> None:
         if self._is_closed:
@@ -204,10 +212,7 @@ class Publisher:
     def _waiting_for(self, number: int) -> _Waiting:
         waiting = self._waiting.get(number)
         if waiting is None:
-            waiting = _Waiting(asyncio.get_running_loop().create_future())
-            # all callers may have been cancelled: then nobody else looks at the outcome
-            waiting.done.add_done_callback(lambda done: done.cancelled() or done.exception())
-            self._waiting[number] = waiting
+            waiting = self._waiting[number] = _Waiting()
         return waiting
 
     def _start_lane(self, partition: int) -> None:
@@ -239,7 +244,9 @@ class Publisher:
         else:
             del self._waiting[taken.number]
             self._budget.release(waiting.rows, waiting.bytes)
-            waiting.done.set_result(None)
+            for caller in waiting.callers:
+                if not caller.done():  # cancelled
+                    caller.set_result(None)
 
     def _number(self, partition: int, table: Hypertable, batch: Batch, refused: Counter[str]) -> FrameHeader:
         """Give a frame its number and add its samples to the counts. A number is never used twice."""
@@ -285,7 +292,9 @@ class Publisher:
         waiting = list(self._waiting.values())
         self._waiting.clear()
         for group in waiting:
-            group.done.set_exception(error)
+            for caller in group.callers:
+                if not caller.done():
+                    caller.set_exception(error)
             self._budget.release(group.rows, group.bytes)
 
 

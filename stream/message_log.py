@@ -6,6 +6,7 @@ have no room for is dropped and counted, and telemetry has a publisher and a bud
 """
 
 import asyncio
+import contextlib
 import re
 from collections import deque
 from collections.abc import Sequence
@@ -29,7 +30,6 @@ log = structlog.get_logger()
 FRAME_BYTES_MAX = 16 << 10  # of one frame; the rest is cut off
 ACTIONS_MAX = 128  # requests of a socket whose answers have not come
 
-_COLUMNS = (*(column.name for column in OCPP_MESSAGES.columns), "reason")
 _HEAD = re.compile(rb'\s*\[\s*([2-6])\s*,\s*"([^"\\]{0,255})"(?:\s*,\s*"([^"\\]{0,64})")?')
 _CALL, _SEND = 2, 6
 _OTHER = {direction.value: direction.other.value for direction in Direction}
@@ -38,7 +38,7 @@ _OK = Reason.OK.value
 
 @dataclass(frozen=True, slots=True)
 class MessageLogLimits:
-    """Bounds: frames gather for `linger_s`, at most `pending_...` wait, a batch has at most `batch_...`."""
+    """Bounds: a batch goes when it has `batch_...`, or after `linger_s`; at most `pending_...` wait."""
 
     linger_s: float = 0.5
     pending_frames: int = 50_000
@@ -57,8 +57,8 @@ class Channel:
         self.version_code = VERSION_CODES[version]
         self.generation = generation
         self._last_us = 0
-        # actions of requests by direction and id, since an answer does not name its own
-        self._asked: dict[int, dict[bytes, bytes]] = {direction.value: {} for direction in Direction}
+        # actions of requests by id, since an answer does not name its own; at the place of their direction
+        self._asked: tuple[dict[bytes, bytes], ...] = tuple({} for _ in (0, *Direction))
 
     def moment_us(self, now_us: int) -> int:
         """`now_us`, or a little later: frames of a socket keep their order by their time alone."""
@@ -70,7 +70,11 @@ class Channel:
         if kind == _SEND:
             return named
         if kind != _CALL:
-            return self._asked[_OTHER[direction]].pop(message_id, None)
+            asked = self._asked[_OTHER[direction]]
+            action = asked.pop(message_id, None)
+            if not asked:
+                asked.clear()  # gives its memory back: most sockets are idle most of the time
+            return action
         if named is not None:
             asked = self._asked[direction]
             asked[message_id] = named
@@ -81,12 +85,15 @@ class Channel:
 
 # Channel, when it came or went, direction, bytes. Plain tuples and numbers: there are two of each a message.
 Pending = tuple[Channel, int, int, bytes]
-Row = tuple[int, int, int, int, int, int, int, bytes | None, bytes | None, int, bytes, int]
 
 
 @dataclass(slots=True)
 class _Lane:
+    """Frames of one partition. `is_due`: there are enough for a batch, or the log closes."""
+
     pending: deque[Pending] = field(default_factory=deque)
+    bytes: int = 0
+    is_due: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
 
@@ -98,7 +105,7 @@ class MessageLog:
         self._limits = limits
         self._lanes = [_Lane() for _ in range(partitions)]
         self._frames = self._bytes = 0
-        self._closing = asyncio.Event()
+        self._is_closing = False
 
     def add(self, channel: Channel, direction: int, now_us: int, data: bytes) -> None:
         """Take a frame that came or went at `now_us` (microseconds since 1970), if there is room.
@@ -114,12 +121,17 @@ class MessageLog:
         number = channel.device_id % len(self._lanes)
         lane = self._lanes[number]
         lane.pending.append((channel, channel.moment_us(now_us), direction, data))
+        lane.bytes += size
+        if not lane.is_due.is_set() and self._is_due(lane):
+            lane.is_due.set()
         if lane.task is None:
             lane.task = asyncio.create_task(self._drain(number, lane), name=f"message log {number}")
 
     async def close(self, timeout_s: float = 5.0) -> None:
         """Publish what waits, then stop; what the log does not take in time is counted as unlogged."""
-        self._closing.set()
+        self._is_closing = True
+        for lane in self._lanes:
+            lane.is_due.set()
         tasks = [lane.task for lane in self._lanes if lane.task is not None]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=timeout_s)
@@ -134,9 +146,8 @@ class MessageLog:
         """Publish what a lane holds, until it holds nothing."""
         try:
             while lane.pending:
-                await self._linger()
-                while lane.pending:
-                    await self._publish(partition, self._take(lane.pending))
+                await self._linger(lane)
+                await self._publish(partition, self._take(lane))
         except PublisherClosedError as error:
             log.warning("ocpp_message_log_closed", partition=partition, error=str(error))
         except Exception:
@@ -154,53 +165,63 @@ class MessageLog:
             self._frames -= len(frames)
             self._bytes -= sum(len(frame[3]) for frame in frames)
 
-    async def _linger(self) -> None:
-        try:
-            await asyncio.wait_for(self._closing.wait(), self._limits.linger_s)
-        except TimeoutError:
-            return
+    async def _linger(self, lane: _Lane) -> None:
+        """Wait for enough frames: a batch costs much more than a row, and one goes out while others fill."""
+        if not self._is_due(lane):
+            lane.is_due.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(lane.is_due.wait(), self._limits.linger_s)
 
-    def _take(self, pending: deque[Pending]) -> list[Pending]:
-        frames, size = [pending.popleft()], 0
-        while pending and len(frames) < self._limits.batch_frames and size < self._limits.batch_bytes:
+    def _is_due(self, lane: _Lane) -> bool:
+        limits = self._limits
+        is_full = len(lane.pending) >= limits.batch_frames or lane.bytes >= limits.batch_bytes
+        return is_full or self._is_closing
+
+    def _take(self, lane: _Lane) -> list[Pending]:
+        pending, limits = lane.pending, self._limits
+        frames: list[Pending] = []
+        size = 0
+        while pending and len(frames) < limits.batch_frames and size < limits.batch_bytes:
             frames.append(pending.popleft())
             size += len(frames[-1][3])
+        lane.bytes -= size
         return frames
 
 
 def batch_of(frames: Sequence[Pending]) -> Batch:
     """The rows of frames, in their order: secrets hidden, long ones cut, all of it storable text."""
-    together = b"\n".join([frame[3] for frame in frames])
+    channels, times_us, directions, texts = zip(*frames, strict=True)
+    together = b"\n".join(texts)
     # looked at all at once: hardly ever does one frame of a batch need more than that
-    is_plain = together.isascii() and b"\0" not in together and not may_hold_secrets(together)
-    rows = [_row(frame, frame[3] if is_plain else _clean(frame[3])) for frame in frames]
-    columns = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
-    return to_batch(OCPP_MESSAGES, columns, len(rows))
+    if not together.isascii() or b"\0" in together or may_hold_secrets(together):
+        texts = tuple(map(_clean, texts))
+    kept = [text if len(text) <= FRAME_BYTES_MAX else cut(text) for text in texts]
+    kinds, message_ids, actions = zip(*map(_head, channels, directions, texts), strict=True)
+    columns = {
+        "ts": times_us,
+        "device_id": [channel.device_id for channel in channels],
+        "received_at": times_us,
+        "generation": [channel.generation for channel in channels],
+        "direction": directions,
+        "version": [channel.version_code for channel in channels],
+        "type": kinds,
+        "action": actions,
+        "message_id": message_ids,
+        "cut_bytes": [len(text) - len(short) for text, short in zip(texts, kept, strict=True)],
+        "frame": kept,
+        "reason": [_OK] * len(frames),
+    }
+    return to_batch(OCPP_MESSAGES, columns, len(frames))
 
 
-def _row(frame: Pending, text: bytes) -> Row:
-    channel, ts_us, direction, _ = frame
+def _head(channel: Channel, direction: int, text: bytes) -> tuple[int, bytes | None, bytes | None]:
+    """Type, message id and action of a frame; 0 and None where it has none."""
     head = _HEAD.match(text)
-    kind, message_id, action = 0, None, None
-    if head is not None:
-        digit, message_id, named = head.groups()
-        kind = digit[0] - 48
-        action = channel.action_of(direction, kind, message_id, named)
-    kept = text if len(text) <= FRAME_BYTES_MAX else cut(text)
-    return (
-        ts_us,
-        channel.device_id,
-        ts_us,
-        channel.generation,
-        direction,
-        channel.version_code,
-        kind,
-        action,
-        message_id,
-        len(text) - len(kept),
-        kept,
-        _OK,
-    )
+    if head is None:
+        return 0, None, None
+    digit, message_id, named = head.groups()
+    kind = digit[0] - 48
+    return kind, message_id, channel.action_of(direction, kind, message_id, named)
 
 
 def _clean(data: bytes) -> bytes:

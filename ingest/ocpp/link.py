@@ -6,7 +6,6 @@ their order for `Link.work`, the one task of the socket. When too many wait, rea
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -79,7 +78,8 @@ class Link:
         self._connection = Connection(config.connection, version)
         self._registration = Registration()
         self._channel = Channel(device.id, version)
-        self._todo: deque[tuple[Call | _Broken, int]] = deque()
+        # a list, however it is used: it is short, and an empty deque would be 760 bytes for each socket
+        self._todo: list[tuple[Call | _Broken, int]] = []
         self._futures: dict[str, asyncio.Future[Outcome]] = {}
         self._wake: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -204,7 +204,7 @@ class Link:
         """Handle what the charger asks, in its order, until its socket is gone."""
         while True:
             while self._todo:
-                item, received_at_us = self._todo.popleft()
+                item, received_at_us = self._todo.pop(0)
                 context = Context(self._services, self.device, received_at_us, self.version)
                 if isinstance(item, Call):
                     await self._answer(context, item)

@@ -4,8 +4,7 @@ Any frame is a sign of life (field note R12). Chargers differ: some never answer
 interval of their own, whatever they were told. Pure: times are passed in, microseconds of one clock.
 """
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 BEATS = 3  # gaps between heartbeats from which a charger's rhythm is known
 SILENT_BEATS = 3  # a charger that is silent for fewer of its own intervals is never given up
@@ -30,17 +29,17 @@ class Liveness:
     pinged_us: int = 0
     unanswered: int = 0
     _beat_us: int | None = None
-    _gaps_us: deque[int] = field(default_factory=lambda: deque(maxlen=BEATS))
+    _gaps_us: tuple[int, ...] = ()  # the last; an empty deque would be 760 bytes for each socket
 
     def beat(self, now_us: int) -> None:
         """The charger sent a Heartbeat: three gaps between them tell its interval."""
         if self._beat_us is not None and now_us - self._beat_us <= INTERVAL_S_MAX * _US:
-            self._gaps_us.append(now_us - self._beat_us)
+            self._gaps_us = (*self._gaps_us, now_us - self._beat_us)[-BEATS:]
         self._beat_us = now_us
 
     def forget(self) -> None:
         """The charger was told another interval: what was known of its rhythm is over."""
-        self._gaps_us.clear()
+        self._gaps_us = ()
         self._beat_us = None
 
     def ponged(self) -> None:

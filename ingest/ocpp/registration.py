@@ -19,9 +19,11 @@ _FOLLOWS: Mapping[str, str] = {
 class Registration:
     """A station that has not booted on this connection was accepted before (field note R14)."""
 
+    __slots__ = ("_asked_for", "_status")
+
     def __init__(self) -> None:
         self._status = "Accepted"
-        self._asked_for: set[str] = set()
+        self._asked_for: frozenset[str] = frozenset()
 
     def answered(self, action: str, answer: Mapping[str, Any]) -> None:
         """Note the answer to a BootNotification; others say nothing here."""
@@ -32,7 +34,7 @@ class Registration:
         """Note a call of ours: what follows from it may be said (B02.FR.02)."""
         wanted = payload.get("requestedMessage") if action == "TriggerMessage" else _FOLLOWS.get(action)
         if isinstance(wanted, str):
-            self._asked_for.add(wanted)
+            self._asked_for |= {wanted}
 
     def may_say(self, action: str) -> bool:
         """Whether a request is to be handled; any other gets SecurityError (B02.FR.09, B03.FR.07)."""

@@ -6,10 +6,11 @@ the other. Time is passed in as microseconds of any clock that never goes back; 
 only `next_deadline`. What the charger does wrong becomes an event; `MisuseError` is our own bug.
 """
 
-from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+
+import msgspec
 
 from protocols.ocpp.frames import (
     NO_MESSAGE_ID,
@@ -98,30 +99,26 @@ class QueueFullError(RuntimeError):
     """As many of our calls wait for this charger as may."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """The charger's CALLRESULT."""
 
     payload: Payload
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """The charger's CALLERROR, or an answer that could not be read (`FormationViolation`)."""
 
     code: str
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class TimedOut:
+class TimedOut(msgspec.Struct, frozen=True):
     """No answer in time. `was_sent`: False where the call never went out, so that it has no effect."""
 
     was_sent: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True):
     """The connection ended before the answer; `was_sent` as for `TimedOut`."""
 
     was_sent: bool = True
@@ -130,15 +127,13 @@ class Lost:
 Outcome = Answered | Refused | TimedOut | Lost
 
 
-@dataclass(frozen=True, slots=True)
-class CallReceived:
+class CallReceived(msgspec.Struct, frozen=True):
     """The charger asks: `answer` or `refuse` it, in the order of these events; a SEND neither."""
 
     call: Call
 
 
-@dataclass(frozen=True, slots=True)
-class CallEnded:
+class CallEnded(msgspec.Struct, frozen=True):
     """One of our calls came to its end; said exactly once a call."""
 
     message_id: str
@@ -146,16 +141,14 @@ class CallEnded:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class FrameRefused:
+class FrameRefused(msgspec.Struct, frozen=True):
     """A frame that is none; it was answered if it could be a call."""
 
     error: FormationError
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
+class Ignored(msgspec.Struct, frozen=True):
     """Something harmless that is worth counting.
 
     `why`: repeated, flooded, late, duplicate, stray or answer_refused.
@@ -180,8 +173,7 @@ class _OurCall:
         self.state = TRANSITIONS[self.state, trigger]
 
 
-@dataclass(frozen=True, slots=True)
-class _InHand:
+class _InHand(msgspec.Struct, frozen=True):
     message_id: str
     digest: int
     is_replayed: bool
@@ -194,11 +186,13 @@ class Connection:
         self._limits = limits
         self._version = version
         self._out: list[bytes] = []
-        self._in_hand: deque[_InHand] = deque()
-        self._answers: OrderedDict[int, tuple[bytes, int]] = OrderedDict()
-        self._queued: deque[_OurCall] = deque()
+        # Plain lists and dicts, oldest first: they are short (`Limits`), and deques and ordered dicts would
+        # be 2 KiB for each connection, empty.
+        self._in_hand: list[_InHand] = []
+        self._answers: dict[int, tuple[bytes, int]] = {}
+        self._queued: list[_OurCall] = []
         self._waiting: _OurCall | None = None
-        self._ended: OrderedDict[str, State] = OrderedDict()
+        self._ended: dict[str, State] = {}
         self._is_closed = False
         self.timeouts_in_row = 0
 
@@ -286,7 +280,7 @@ class Connection:
         if call.is_replayed:
             self._answers[call.digest] = (frame, now_us)
             if len(self._answers) > self._limits.replays:
-                self._answers.popitem(last=False)
+                del self._answers[next(iter(self._answers))]
 
     def refuse(self, code: ErrorCode, description: str) -> None:
         """Refuse the oldest call in hand. Not remembered: when it is sent again it deserves another try."""
@@ -295,7 +289,7 @@ class Connection:
     def _oldest(self) -> _InHand:
         if not self._in_hand:
             raise MisuseError("an answer without a call in hand")
-        return self._in_hand.popleft()
+        return self._in_hand.pop(0)
 
     # --- what we ask ---------------------------------------------------------------------------
 
@@ -345,7 +339,7 @@ class Connection:
         """Send the next of our calls if none is out; those whose time is over end without."""
         events: list[Event] = []
         while self._waiting is None and self._queued:
-            call = self._queued.popleft()
+            call = self._queued.pop(0)
             if call.deadline_us <= now_us:
                 events.append(self._end(call, Trigger.DEADLINE, TimedOut(was_sent=False)))
                 continue
@@ -360,7 +354,7 @@ class Connection:
             self._waiting = None
             self._ended[call.message_id] = call.state
             if len(self._ended) > self._limits.ended:
-                self._ended.popitem(last=False)
+                del self._ended[next(iter(self._ended))]
         return CallEnded(call.message_id, call.action, outcome)
 
 

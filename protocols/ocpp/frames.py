@@ -6,9 +6,9 @@ Used by `protocols.ocpp.connection` and by the simulated charger. Any input give
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+import msgspec
 import orjson
 
 from protocols.ocpp.mending import mended_json
@@ -60,8 +60,7 @@ _SPELLED_IN_2 = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A request: `[2, id, action, payload]`; `[6, id, action, payload]` (`is_send`) wants no answer.
 
     `mended`: the tags of what was wrong with its JSON.
@@ -74,16 +73,14 @@ class Call:
     mended: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CallResult:
+class CallResult(msgspec.Struct, frozen=True):
     """An answer: `[3, id, payload]`."""
 
     message_id: str
     payload: Payload
 
 
-@dataclass(frozen=True, slots=True)
-class CallError:
+class CallError(msgspec.Struct, frozen=True):
     """A refusal: `[4, id, code, description, details]`. `code` is as the peer wrote it.
 
     `of_result`: it refuses our answer, not our request (`[5, ...]`, OCPP-J 2.1).
@@ -108,6 +105,8 @@ class FormationError(ValueError):
         self.type = kind
 
 
+# as plain numbers, which compare faster than an IntEnum
+_CALL, _SEND = MessageType.CALL.value, MessageType.SEND.value
 _HEAD = re.compile(rb'\s*\[\s*([2-6])\s*,\s*(?:"([^"\\\x00-\x1f]{0,255})"|(\d{1,18})\s*[,\]])')
 # An escaped NUL, the backslash of which is not itself escaped. PostgreSQL's text cannot hold it.
 _ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
@@ -115,7 +114,7 @@ _ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 def parse_frame(data: bytes) -> Frame:
     """The frame in `data` (UTF-8 JSON). Raises `FormationError`. Escaped NULs are left out of strings."""
-    if b"\\u0000" in data:
+    if b"\\" in data and b"\\u0000" in data:  # one byte is looked for ten times faster than six
         data = _ESCAPED_NUL.sub(rb"\1", data)
     mended: tuple[str, ...] = ()
     try:
@@ -129,18 +128,34 @@ def parse_frame(data: bytes) -> Frame:
         raise FormationError("a frame is a JSON array whose first element is its type")
     if data.count(b"[") + data.count(b"{") > DEPTH_MAX and _is_deep(parts):
         raise _salvaged(data, f"nested deeper than {DEPTH_MAX} levels")
+    frame = _request(parts, mended) or _answer(parts)
+    if frame is None:
+        message = "not [2 or 6, id, action, {}], [3, id, {}] or [4 or 5, id, code, description, {}]"
+        raise _salvaged(data, message)
+    return frame
+
+
+def _request(parts: list[object], mended: tuple[str, ...]) -> Call | None:
+    """Most frames are this, and a `match` with its subpatterns would take as long as reading the JSON."""
+    if len(parts) != 4:
+        return None
+    kind, message_id, action, payload = parts
+    if kind not in (_CALL, _SEND) or type(message_id) is not str or type(action) is not str:
+        return None
+    if type(payload) is not dict or not _fits(message_id, action):
+        return None
+    return Call(message_id, action, payload, kind == _SEND, mended)
+
+
+def _answer(parts: list[object]) -> CallResult | CallError | None:
     match parts:
-        case [2, str(message_id), str(action), dict(payload)] if _fits(message_id, action):
-            return Call(message_id, action, payload, mended=mended)
-        case [6, str(message_id), str(action), dict(payload)] if _fits(message_id, action):
-            return Call(message_id, action, payload, is_send=True, mended=mended)
-        case [5, str(message_id), str(code), *rest] if _fits(message_id) and len(rest) <= 2:
-            return _call_error(message_id, code, rest, of_result=True)
         case [3, str(message_id), dict(payload)] if _fits(message_id):
             return CallResult(message_id, payload)
         case [4, str(message_id), str(code), *rest] if _fits(message_id) and len(rest) <= 2:
             return _call_error(message_id, code, rest)
-    raise _salvaged(data, "not [2 or 6, id, action, {}], [3, id, {}] or [4 or 5, id, code, description, {}]")
+        case [5, str(message_id), str(code), *rest] if _fits(message_id) and len(rest) <= 2:
+            return _call_error(message_id, code, rest, of_result=True)
+    return None
 
 
 def _is_deep(parts: list[object]) -> bool:

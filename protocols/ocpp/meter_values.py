@@ -5,9 +5,9 @@ not cost its neighbours: `decoded.rows.samples + len(decoded.refused)` is the nu
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from protocols.samples import DecodeError, Rows
@@ -21,16 +21,14 @@ _TRANSACTION_ID_LIMIT = 2**63
 _KINDS_MAX = 4_096
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """One sample that could not be decoded: why, and the sample as it came (JSON)."""
 
     error: DecodeError
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class MeterValues:
+class MeterValues(msgspec.Struct, frozen=True):
     """What a message held: the rows of its good samples, and its bad ones."""
 
     rows: Rows

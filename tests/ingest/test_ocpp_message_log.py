@@ -162,9 +162,31 @@ async def test_many_frames_are_one_message_of_the_log(pool: Pool, bus: Client) -
     ):
         for _ in range(100):
             await charger.call("Heartbeat", {})
+    assert await _batch_sizes(bus) == [200]
+
+
+async def test_a_full_batch_goes_at_once_and_what_is_left_waits_for_more(pool: Pool, bus: Client) -> None:
+    await add_charger(pool, "CP1")
+    limits = MessageLogLimits(linger_s=600.0, batch_frames=10)
+    async with (
+        running_gateway(pool, bus, message_log_limits=limits) as running,
+        raw_charger(f"{running.url}/CP1") as charger,
+    ):
+        for _ in range(12):
+            await charger.call("Heartbeat", {})
+
+        async def are_there() -> bool:
+            return len((await log_rows(bus, "ocpp_messages")).get("frame", [])) == 20
+
+        await eventually(are_there)
+        assert await _batch_sizes(bus) == [10, 10]
+    assert await _batch_sizes(bus) == [10, 10, 4]
+
+
+async def _batch_sizes(bus: Client) -> list[int]:
     messages = [await bus.jetstream().get_msg(STREAM, seq) for seq in await _sequences(bus)]
-    tables = [decode_frame(message.data or b"") for message in messages]
-    assert [frame.batch.rows for frame in tables if frame.table is OCPP_MESSAGES] == [200]
+    frames = [decode_frame(message.data or b"") for message in messages]
+    return [frame.batch.rows for frame in frames if frame.table is OCPP_MESSAGES]
 
 
 async def _sequences(bus: Client) -> range:

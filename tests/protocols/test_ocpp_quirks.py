@@ -313,6 +313,21 @@ def test_mending_takes_time_in_proportion(data: bytes) -> None:
 )
 def test_the_letter_of_rfc3339(text: str, is_one: bool) -> None:
     assert is_rfc3339(text) is is_one
+    assert is_strict_time(text) is is_one
+
+
+def is_strict_time(text: str) -> bool:
+    status = {"connectorId": 1, "errorCode": "NoError", "status": "Available", "timestamp": text}
+    return is_strict(Version.V16, "StatusNotification", status)
+
+
+@given(
+    st.from_regex(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{0,10})?([Zz]|[+-]\d\d:?\d\d)?\s?", fullmatch=True)
+    | st.datetimes().map(lambda moment: f"{moment.isoformat()}Z")
+    | st.text(max_size=24)
+)
+def test_schemas_are_as_strict_with_times_as_we_are(text: str) -> None:
+    assert is_strict_time(text) is is_rfc3339(text)
 
 
 @given(st.integers(parse_timestamp("0001-01-01T00:00:00Z"), parse_timestamp("9999-12-31T23:59:59Z")))

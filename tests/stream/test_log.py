@@ -64,6 +64,24 @@ async def test_rows_of_a_device_go_to_its_partition(bus: Client) -> None:
     await source.close()
 
 
+async def test_a_cancelled_caller_takes_nobody_along(bus: Client) -> None:
+    await open_log(bus)
+    ts = now_us()
+    source = publisher(bus)
+    calls = [
+        asyncio.create_task(source.publish(battery_rows([ts]), device_id=device, received_at_us=ts))
+        for device in (1, 2)
+    ]
+    await asyncio.sleep(0)
+    calls[0].cancel()
+    cancelled, other = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert other is None
+    assert [entry.header.rows for entry in await read_all(bus) if entry.header] == [2]
+    assert source._budget._rows == 0
+    await source.close()
+
+
 async def test_backpressure_while_the_log_is_away(bus: Client, nats: Nats) -> None:
     """The buffer fills, then `publish` waits; nothing is refused, and all of it arrives once."""
     await open_log(bus)

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+import msgspec
 import orjson
 
 from protocols.ocpp.quirks import repairs, shapes
@@ -51,8 +52,7 @@ _KEPT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Normalised:
+class Normalised(msgspec.Struct, frozen=True):
     """A payload that can be used, and what is to be counted of it.
 
     `is_strict`: it kept the schema to the letter. `tags` may then still name a clock that is wrong.
