@@ -111,6 +111,8 @@ async def ask(services: Services, link: Link, action: str, payload: Payload, tim
     behaviour = quirks_for(device.vendor, device.model, device.firmware)
     check_call(link.version, action, payload)
     check_suited(behaviour, link.version, action, payload)
+    if action == "RequestStartTransaction":
+        services.remote_starts.note(device.id, payload)
     outcome = await link.call(action, in_schema_order(link.version, action, payload), timeout_s)
     if not isinstance(outcome, Answered):
         return outcome

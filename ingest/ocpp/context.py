@@ -4,10 +4,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
 from nats.aio.client import Client
 
 from ingest.ocpp.config import GatewayConfig
 from ingest.ocpp.iso15118 import ContractCertificates, NoContracts
+from ingest.ocpp.remote_starts import RemoteStarts
 from protocols.ocpp.frames import ErrorCode
 from protocols.ocpp.surface import Version
 from protocols.samples import DecodeError, Reason, Rows
@@ -58,10 +60,10 @@ class Services:
     publisher: Publisher
     messages: MessageLog | None = None
     contracts: ContractCertificates = field(default_factory=NoContracts)
+    remote_starts: RemoteStarts = field(default_factory=RemoteStarts)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """One call of one charger. `received_at_us`: microseconds since 1970, when its frame came."""
 
     services: Services

@@ -48,7 +48,8 @@ def of_transaction(values: MeterValues, connector_id: int, transaction_id: int |
         "connector_id": [connector_id] * count,
         "transaction_id": [transaction_id] * count,
     }
-    return replace(values, rows=replace(values.rows, columns={**values.rows.columns, **given}))
+    rows = replace(values.rows, columns={**values.rows.columns, **given})
+    return MeterValues(rows, values.refused)
 
 
 def register_readings(rows: Rows) -> tuple[Reading, ...]:
@@ -66,7 +67,8 @@ def register_readings(rows: Rows) -> tuple[Reading, ...]:
 
 
 def signed_values(meter_values: object) -> list[dict[str, object]]:
-    """The samples that carry a signature (SignedMeterValueType), as they came, `SIGNED_MAX` at most.
+    """The samples that carry a signature (SignedMeterValueType; in 1.6 the format SignedData), as they came,
+    `SIGNED_MAX` at most.
 
     Their text is what a driver may have checked: it is kept, not decoded.
     """
@@ -75,7 +77,8 @@ def signed_values(meter_values: object) -> list[dict[str, object]]:
         for each in (meter_values if isinstance(meter_values, list) else [meter_values])
         if isinstance(each, dict) and isinstance(each.get("sampledValue"), list)
         for sample in each["sampledValue"]
-        if isinstance(sample, dict) and sample.get("signedMeterValue")
+        if isinstance(sample, dict)
+        and (sample.get("signedMeterValue") or sample.get("format") == "SignedData")
     ]
     return found[:SIGNED_MAX]
 

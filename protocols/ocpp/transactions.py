@@ -175,6 +175,10 @@ def decode_progress(data: bytes) -> Progress:
     return msgspec.json.decode(data, type=Progress)
 
 
+# OCPP 2.0.1 part 2, 2.48: stoppedReason may only be left out where it is this
+LOCAL = "Local"
+
+
 def _facts(event: TransactionEvent) -> list[tuple[str, Fact]]:
     """What `event` says. Ranks end with the time, for chargers that give all events one number."""
     seq_no, at_us = event.seq_no, event.at_us
@@ -185,7 +189,7 @@ def _facts(event: TransactionEvent) -> list[tuple[str, Fact]]:
 
     found = [("started", fact(at_us, event.received_at_us, rank=0 if is_started else 1))]
     if event.type is EventType.ENDED:
-        found.append(("ended", fact(at_us, event.received_at_us, event.stopped_reason)))
+        found.append(("ended", fact(at_us, event.received_at_us, event.stopped_reason or LOCAL)))
     if event.id_token is not None:
         found.append(("token", fact(event.id_token, event.id_token_type)))
     if event.evse_id:

@@ -113,6 +113,30 @@ async def test_samples_are_decoded_or_refused_one_by_one(pool: Pool, bus: Client
     assert len(await events(bus, "payload_refused")) == 5
 
 
+async def test_signed_samples_are_kept_as_they_came(pool: Pool, bus: Client) -> None:
+    """No number for the series, but what a driver may have checked (1.6 section 7.43, SignedData)."""
+    await add_charger(pool, "CP1")
+    at = "2026-01-02T03:05:05Z"
+    record = json.dumps({"signedMeterData": "T0NNRnx7" * 200, "encodingMethod": "OCMF"})
+
+    def signed(context: str) -> dict[str, Any]:
+        sample = {"value": record, "format": "SignedData", "context": context}
+        return {"timestamp": at, "sampledValue": [{"value": "1"}, sample]}
+
+    async with running_gateway(pool, bus) as running, raw_charger(f"{running.url}/CP1") as charger:
+        values = {"connectorId": 1, "transactionId": 7, "meterValue": [signed("Transaction.Begin")]}
+        assert await charger.call("MeterValues", values) == {}
+        stop = {"transactionId": 7, "meterStop": 1, "timestamp": at}
+        assert (
+            await charger.call("StopTransaction", {**stop, "transactionData": [signed("Transaction.End")]})
+            == {}
+        )
+    kept = await events(bus, "signed_meter_value")
+    assert [each["context"] for each in kept] == ["Transaction.Begin", "Transaction.End"]
+    assert kept[0]["transactionId"] == 7
+    assert {(each["timestamp"], each["value"]) for each in kept} == {(at, record)}
+
+
 @pytest.mark.parametrize(
     ("frame", "expected"),
     [
@@ -263,6 +287,21 @@ async def test_a_stop_is_always_acknowledged(pool: Pool, bus: Client) -> None:
         assert await charger.call("StopTransaction", meant) == {"idTagInfo": {"status": "Invalid"}}
     async with pool.connection() as connection:
         assert await active_sessions(connection, device.id) == []
+
+
+async def test_a_stop_without_a_reason_was_local(pool: Pool, bus: Client) -> None:
+    await add_charger(pool, "CP1")
+    async with running_gateway(pool, bus) as running, raw_charger(f"{running.url}/CP1") as charger:
+        started = await charger.call("StartTransaction", START)
+        stop = {
+            "transactionId": started["transactionId"],
+            "meterStop": 2,
+            "timestamp": "2026-01-02T04:04:05Z",
+        }
+        await charger.call("StopTransaction", stop)
+    async with pool.connection() as connection:
+        row = await (await connection.execute("SELECT stop_reason FROM sessions")).fetchone()
+    assert row == ("Local",)
 
 
 async def is_online(running: Running, device_id: int) -> bool:

@@ -396,3 +396,32 @@ async def test_an_event_that_waited_for_the_rating_finds_it_done(pool: Pool, bus
         assert isinstance(await late, dict)
     (after,) = await all_sessions(pool)
     assert (after.meter_start_wh, after.energy_wh) == (1500, 0), "as it was rated"
+
+
+async def test_a_remote_start_that_names_no_token_is_its_drivers(pool: Pool, bus: Client) -> None:
+    """Some chargers say only the number of the start that was asked of them (F01.FR.19)."""
+    device = await add_charger(pool, "CP1")
+    other = await add_charger(pool, "CP2")
+    user_id = await add_driver(pool, "card")
+    started, *middle, ended = whole(updates=1)
+    del started["idToken"]
+    order = {"remoteStartId": 42, "idToken": TOKEN, "evseId": 1}
+    async with (
+        running_gateway(pool, bus) as running,
+        dial(running) as charger,
+        dial(running, identity="CP2") as stranger,
+    ):
+        await stranger.call("Heartbeat", {})
+        calling = asyncio.create_task(call_charger(bus, device.id, "RequestStartTransaction", order, 5))
+        frame = await charger.receive()
+        assert (await charger.call("TransactionEvent", started))["idTokenInfo"] == {"status": "Accepted"}
+        await charger.send([3, frame[1], {"status": "Accepted"}])
+        assert (await calling).outcome == "result"
+        for each in (*middle, ended):
+            await charger.call("TransactionEvent", each)
+        nobody = await stranger.call("TransactionEvent", started)
+    assert nobody == {"totalCost": 0.0}, "it was not asked of this one"
+    sessions = {each.device_id: (each.status, each.user_id, each.id_tag) for each in await all_sessions(pool)}
+    assert sessions == {device.id: ("completed", user_id, "CARD"), other.id: ("active", None, "")}
+    (first, *_) = await events(bus, "transaction_event")
+    assert "idToken" not in first, "kept as it came"

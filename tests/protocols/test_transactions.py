@@ -50,6 +50,11 @@ def test_events_tell_a_transaction() -> None:
     assert decode_progress(encode_progress(progress)) == progress
 
 
+def test_an_end_that_gives_no_reason_was_local() -> None:
+    """OCPP 2.0.1 part 2, 2.48: stoppedReason may only be left out where it is Local."""
+    assert taken(START, event(EventType.ENDED, 1, 2500)).text("ended", 2) == "Local"
+
+
 events = st.builds(
     TransactionEvent,
     type=st.sampled_from(EventType),

@@ -3,7 +3,7 @@
 from ingest.ocpp.context import INT8_MAX, Context, Payload, integer
 from ingest.ocpp.v16.authorize import judge
 from ingest.ocpp.v16.late_stop import adopt
-from ingest.ocpp.v16.meter_values import store
+from ingest.ocpp.v16.meter_values import keep_signed, store
 from protocols.ocpp.meter_values import decode_sampled
 from protocols.timestamps import to_datetime
 from storage.database import Connection
@@ -39,18 +39,21 @@ async def handle(context: Context, payload: Payload) -> Payload:
         transaction_id = payload["transactionId"] if session is None else session.transaction_id
         data = decode_sampled(payload["transactionData"], connector_id, transaction_id, "transactionData")
         await store(context, data)
+        if data.refused:
+            about = {"connectorId": connector_id, "transactionId": transaction_id}
+            await keep_signed(context, payload["transactionData"], about)
     return {} if info is None else {"idTagInfo": info}
 
 
 async def _stop(context: Context, connection: Connection, payload: Payload) -> tuple[Session | None, bool]:
     """The session that this ends, None where it is nobody's, and whether it was open until now."""
     transaction_id = integer(payload, "transactionId", -INT8_MAX, 2 * INT8_MAX)
-    reason = payload.get("reason")
     stop = Stop(
         ended_at=to_datetime(context.device_time_us(payload)),
         received_at=context.received_at,
         meter_stop_wh=integer(payload, "meterStop", -INT8_MAX, INT8_MAX),
-        reason=None if reason is None else str(reason)[:50],
+        # left out, it is Local (OCPP 1.6 section 6.49)
+        reason=str(payload.get("reason", "Local"))[:50],
     )
     session, is_new = await _end(context, connection, min(transaction_id, INT8_MAX), stop)
     if session is None:

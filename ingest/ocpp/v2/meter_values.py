@@ -1,15 +1,11 @@
 """MeterValues (OCPP 2.0.1 part 2, J01): samples of an EVSE outside of transactions, or of the main meter."""
 
-import asyncio
-from typing import Any
-
 import orjson
 
 from ingest.ocpp.context import ActionError, Context, Payload
-from ingest.ocpp.v16.meter_values import store
+from ingest.ocpp.v16.meter_values import keep_signed, store
 from protocols.ocpp.frames import ErrorCode
-from protocols.ocpp.meter_values_2 import decode_meter_values_2, signed_values
-from protocols.ocpp.storable import storable
+from protocols.ocpp.meter_values_2 import decode_meter_values_2
 from protocols.samples import DecodeError
 
 
@@ -23,11 +19,3 @@ async def handle(context: Context, payload: Payload) -> Payload:
     await store(context, values)
     await keep_signed(context, payload.get("meterValue"), {"evseId": payload.get("evseId")})
     return {}
-
-
-async def keep_signed(context: Context, meter_values: Any, about: Payload) -> None:
-    """Keep signed values as they came, one device event each."""
-    signed = [storable({**about, **each}) for each in signed_values(meter_values)]
-    await asyncio.gather(
-        *(context.record("signed_meter_value", each, context.device_time_us(each)) for each in signed)
-    )

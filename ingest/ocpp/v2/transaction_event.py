@@ -15,9 +15,8 @@ from ingest.ocpp.authority import Verdict
 from ingest.ocpp.context import Context, Payload
 from ingest.ocpp.v2.authorize import judge_token, token_info
 from ingest.ocpp.v2.cost import total_cost
-from ingest.ocpp.v2.meter_values import keep_signed
 from ingest.ocpp.v2.status_notification import tell_status
-from ingest.ocpp.v16.meter_values import store
+from ingest.ocpp.v16.meter_values import keep_signed, store
 from ingest.ocpp.v16.start_transaction import session_facts
 from ingest.ocpp.variables import int4
 from protocols.ocpp.connector_status import transaction_status
@@ -68,8 +67,9 @@ class _Taken:
 async def handle(context: Context, payload: Payload) -> Payload:
     """Keep it whatever the token: the charger delivers energy already. In quarantine: no session."""
     values = await _decode(context, payload)
+    named: Payload = context.services.remote_starts.named(context.device.id, payload)
     event = read_event(
-        payload,
+        named,
         at_us=context.device_time_us(payload),
         received_at_us=context.received_at_us,
         readings=register_readings(values.rows),
@@ -78,7 +78,7 @@ async def handle(context: Context, payload: Payload) -> Payload:
     taken: _Taken | None = None
     async with context.services.pool.connection() as connection:
         if event.id_token is not None:
-            verdict = await judge_token(context, connection, payload["idToken"])
+            verdict = await judge_token(context, connection, named["idToken"])
         if context.is_active:
             taken = await _take(context, connection, transaction_uid(payload), event, verdict)
     await _keep(context, payload, event, values, taken)
