@@ -10,7 +10,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from benchmarks import ocpp, writer
+from benchmarks import codecs, ocpp, ocpp_memory, writer
 from benchmarks.report import print_table, write_results
 from deploy.temporary import temporary_nats, temporary_postgres
 from storage.migrate import migrate
@@ -31,7 +31,11 @@ def main(
                 first = uvloop.run(writer.measure(postgres.url, nats.url, rows))
             with console.status("the OCPP gateway beside the ocpp package's router ..."):
                 second = asyncio.run(ocpp.measure(postgres.url, nats.url, seconds=seconds))
-    measurements = [first, second]
+            with console.status("memory for each OCPP socket ..."):
+                third = asyncio.run(ocpp_memory.measure(postgres.url, nats.url))
+    with console.status("payload codecs, warm beside a fresh context each time ..."):
+        decodes = codecs.measure()
+    measurements = [first, second, third, *decodes]
     print_table(measurements, console)
     console.print(f"written: {write_results(measurements, datetime.now(UTC))}")
 
