@@ -91,15 +91,27 @@ def commands_subject(device_id: int | str) -> str:
     return f"gridwire.charger.{device_id}.commands"
 
 
-async def nudge_charger(bus: Client, device_id: int) -> None:
-    """Tell the gateway that holds this charger's socket to look for its commands.
+def device_commands_subject(device_id: int | str) -> str:
+    """Where the shells of meters hear that commands wait for this device; `*` is every device."""
+    return f"gridwire.device.{device_id}.commands"
 
-    A bus that is away loses it, with a warning: the gateway looks by the clock as well.
-    """
+
+async def nudge_charger(bus: Client, device_id: int) -> None:
+    """Tell the gateway that holds this charger's socket to look for its commands."""
+    await _nudge(bus, commands_subject(device_id))
+
+
+async def nudge_device(bus: Client, device_id: int) -> None:
+    """Tell the shell that can reach this device to look for its commands."""
+    await _nudge(bus, device_commands_subject(device_id))
+
+
+async def _nudge(bus: Client, subject: str) -> None:
+    """A bus that is away loses it, with a warning: whoever has the device looks by itself as well."""
     try:
-        await bus.publish(commands_subject(device_id))
+        await bus.publish(subject)
     except (nats.errors.Error, OSError) as error:
-        log.warning("nudge_lost", device_id=device_id, error=repr(error))
+        log.warning("nudge_lost", subject=subject, error=repr(error))
 
 
 async def call_charger(

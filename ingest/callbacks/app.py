@@ -1,0 +1,208 @@
+"""The callbacks role: one HTTP server for everybody who sends by HTTP what devices said.
+
+Started by `gridwire.py`. `ROUTES` is the whole surface; another integration is one more function in it.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from nats.aio.client import Client
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ingest.callbacks import lorawan
+from ingest.callbacks.context import Callbacks, CallbacksConfig
+from ingest.holding import Holding
+from ingest.lorawan.backfill import Backfill, BackfillConfig
+from ingest.lorawan.downlinks import Downlinks
+from ingest.lorawan.handler import NetworkEvents
+from ingest.lorawan.things_stack import ThingsStackApi, ThingsStackConfig
+from ingest.registry import Policy, Registry
+from ingest.seen import Seen
+from ingest.uplinks import Uplinks
+from storage.database import Pool
+from stream.codecs.pool import CodecPool
+from stream.errors import PublisherClosedError
+from stream.log import Publisher, PublisherLimits
+
+SOURCE = "callbacks"
+BACKLOG_MAX = 1024
+SHUTDOWN_S_MAX = 10
+CLOSE_S = 1.0
+
+ROUTES: Sequence[Callable[[Callbacks], Sequence[Route]]] = (lorawan.routes,)
+
+
+class ListenError(Exception):
+    """The address to listen on cannot be had; the message names the setting to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallbacksRoleConfig:
+    """The whole role. `things_stack`: where its API is, for downlinks and stored uplinks; None: nowhere."""
+
+    http: CallbacksConfig
+    clock: Callable[[], int]
+    partitions: int
+    unknown_devices: Policy
+    things_stack: ThingsStackConfig | None = None
+    backfill: BackfillConfig = field(default_factory=BackfillConfig)
+    limits: PublisherLimits = field(default_factory=PublisherLimits)
+
+
+async def run(
+    config: CallbacksRoleConfig,
+    *,
+    pool: Pool,
+    bus: Client,
+    codecs: CodecPool,
+    stop: asyncio.Event,
+    ready: Callable[[], None],
+) -> None:
+    """Serve until `stop`; requests under way get `SHUTDOWN_S_MAX` seconds.
+
+    Raises `ListenError`, and `PublisherClosedError` where the connection to the log was closed for good.
+    """
+    producer_id = f"{SOURCE}-{secrets.token_hex(8)}"
+    publisher = Publisher(
+        bus.jetstream(), SOURCE, config.partitions, config.limits, config.clock, producer_id
+    )
+    holding = Holding(SOURCE)
+    registry = Registry(pool, config.unknown_devices, config.clock)
+    seen = Seen(pool, config.clock, holding)
+    uplinks = Uplinks(
+        publisher=publisher,
+        registry=registry,
+        codecs=codecs,
+        pool=pool,
+        clock=config.clock,
+        holding=holding,
+        seen=seen,
+    )
+    events = NetworkEvents(uplinks=uplinks, pool=pool, clock=config.clock, holding=holding)
+    callbacks = Callbacks(config.http, pool, bus, publisher, uplinks, events, config.clock)
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            beside = [seen.run()]
+            if config.things_stack is not None:
+                api = await stack.enter_async_context(ThingsStackApi.opened(config.things_stack))
+                beside += _things_stack(config, api, callbacks, holding)
+            tasks = [asyncio.create_task(each) for each in beside]
+            stack.push_async_callback(_cancel, tasks)
+            await _serve(callbacks, stop, ready, tasks)
+    finally:
+        await publisher.close(CLOSE_S)
+    if callbacks.is_closed.is_set():
+        raise PublisherClosedError("the connection to the log was closed: nothing more can be stored")
+
+
+def create_app(callbacks: Callbacks) -> Starlette:
+    """Build the application; every answer that is none of a route's is JSON as well."""
+
+    async def not_found(request: Request, error: Exception) -> Response:
+        status = getattr(error, "status_code", 404)
+        return JSONResponse({"error": {"reason": "path", "field": "", "message": str(error)}}, status)
+
+    routes = [route for each in ROUTES for route in each(callbacks)]
+    return Starlette(routes=routes, exception_handlers={404: not_found, 405: not_found})
+
+
+def _things_stack(
+    config: CallbacksRoleConfig, api: ThingsStackApi, callbacks: Callbacks, holding: Holding
+) -> list[Coroutine[Any, Any, None]]:
+    """Return what runs beside the server where The Things Stack's API is known."""
+    downlinks = Downlinks(api, pool=callbacks.pool, bus=callbacks.bus, clock=config.clock, holding=holding)
+    backfill = Backfill(
+        config.backfill,
+        api,
+        events=callbacks.events,
+        publisher=callbacks.publisher,
+        pool=callbacks.pool,
+        bus=callbacks.bus,
+        clock=config.clock,
+        holding=holding,
+    )
+    callbacks.events.tell(downlinks)
+    callbacks.events.tell(backfill)
+    return [downlinks.run(), backfill.run()]
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handlers (the composition root has those), and saying when it listens."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+async def _serve(
+    callbacks: Callbacks,
+    stop: asyncio.Event,
+    ready: Callable[[], None],
+    beside: Sequence[asyncio.Task[None]],
+) -> None:
+    """Serve until `stop`, until the log is closed for good, or until what runs beside has failed."""
+    listener = _listen(callbacks.config.host, callbacks.config.port)
+    options = uvicorn.Config(
+        create_app(callbacks),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=SHUTDOWN_S_MAX,
+    )
+    server = _Server(options, ready)
+    serving = asyncio.create_task(server.serve([listener]))
+    ending = [asyncio.create_task(stop.wait()), asyncio.create_task(callbacks.is_closed.wait())]
+    try:
+        await asyncio.wait([serving, *ending, *beside], return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
+    finally:
+        await _cancel(ending)
+        listener.close()
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """End tasks; raises what one of them failed with."""
+    for task in tasks:
+        task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG_MAX)
+    except OSError as error:
+        listener.close()
+        raise ListenError(
+            f"callbacks cannot be taken on {host}:{port} ({error.strerror}):"
+            " set GRIDWIRE_CALLBACKS_PORT or GRIDWIRE_LISTEN_HOST"
+        ) from error
+    listener.setblocking(False)
+    return listener
