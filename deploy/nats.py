@@ -17,7 +17,12 @@ OWNER = "gridwire"
 DEVICE = "device"
 # A battery may say what it measured and answer, and hear its commands; nothing else on the bus is its
 # business. MQTT's `/` is the bus's `.`, so without this a device could write into the log itself.
-DEVICE_PUBLISHES = ("gridwire.batteries.*.telemetry", "gridwire.batteries.*.answer")
+DEVICE_PUBLISHES = (
+    "gridwire.batteries.*.telemetry",
+    "gridwire.batteries.*.answer",
+    "gridwire.batteries.*.raw",
+    "gridwire.batteries.*.raw.*",
+)
 DEVICE_HEARS = ("gridwire.batteries.*.command", "$MQTT.sub.>")
 # A message that the ingestor has not acknowledged comes again after this long; the server's own
 # default of 30 s would hold every battery's data back that long after a restart

@@ -1,4 +1,4 @@
-"""The MQTT role: batteries' telemetry into the durable log, acknowledged once the log has it.
+"""The MQTT role: batteries' telemetry and raw frames into the durable log, acknowledged once it has them.
 
 Started by `gridwire.py`. A message's way: stamp its arrival, find its battery, decode, publish to the log,
 wait for the log, acknowledge the broker.
@@ -12,18 +12,19 @@ from nats.aio.client import Client
 from ingest.holding import Holding
 from ingest.mqtt.commands import CommandRelay, RelayConfig
 from ingest.mqtt.connection import BrokerConnection, Message
+from ingest.mqtt.frames import read_frames
 from ingest.mqtt.ingestor import Ingestor, IngestorConfig, make_publisher
 from ingest.registry import Registry, admitted
 from ingest.seen import Seen
 from protocols.battery import telemetry, topics
 from protocols.battery.topics import Channel
-from protocols.samples import DecodeError, Reason
+from protocols.samples import DecodeError, Reason, Rows
 from storage.database import Pool
 from storage.queries.devices import Device
 from stream.log import Publisher
 
 SOURCE = "mqtt"
-SUBSCRIBED = (Channel.TELEMETRY, Channel.ANSWER)
+SUBSCRIBED = (Channel.TELEMETRY, Channel.ANSWER, Channel.RAW)
 EXCERPT_BYTES_MAX = 4096  # of an array's payload that goes with each of its refused samples
 
 
@@ -84,24 +85,35 @@ class Batteries:
             self._seen.add(device.id)
             if channel is Channel.ANSWER:
                 await self._holding.until_there(lambda: self._relay.answer(serial, message.payload))
+            elif channel is Channel.RAW:
+                await self._store_raw(message, device)
             else:
-                await self._store(message, device)
+                await self._store(message, telemetry.decode(message.payload, message.received_at_us), device)
         except DecodeError as error:
             await self._refuse(error, message.payload, message, device)
 
-    async def _store(self, message: Message, device: Device) -> None:
-        decoded = telemetry.decode(message.payload, message.received_at_us)
+    async def _store_raw(self, message: Message, device: Device) -> None:
+        """The frames as they came, whether or not they could be read, and what they say."""
+        reading = read_frames(message.topic, message.payload, message.received_at_us)
+        kept = self._publish(reading.raw, message, device)
+        if isinstance(reading.outcome, DecodeError):
+            await kept
+            raise reading.outcome
+        await asyncio.gather(kept, self._store(message, reading.outcome, device))
+
+    async def _publish(self, rows: Rows, message: Message, device: Device) -> None:
+        reason = Reason.UNKNOWN_DEVICE if device.status == "quarantined" else Reason.OK
+        await self._publisher.publish(
+            rows, device_id=device.id, received_at_us=message.received_at_us, reason=reason
+        )
+
+    async def _store(self, message: Message, decoded: telemetry.Decoded, device: Device) -> None:
         excerpt = message.payload[:EXCERPT_BYTES_MAX]
         parts: list[Awaitable[None]] = [
             self._refuse(error, excerpt, message, device) for error in decoded.refused
         ]
         if decoded.rows is not None:
-            reason = Reason.UNKNOWN_DEVICE if device.status == "quarantined" else Reason.OK
-            parts.append(
-                self._publisher.publish(
-                    decoded.rows, device_id=device.id, received_at_us=message.received_at_us, reason=reason
-                )
-            )
+            parts.append(self._publish(decoded.rows, message, device))
         if len(parts) == 1:
             await parts[0]
         else:

@@ -109,6 +109,11 @@ def decode(payload: bytes, received_at_us: int) -> Decoded:
     return _decode_object(payload, received_at_us)
 
 
+def to_rows(sample: Sample, received_at_us: int) -> Rows:
+    """The one row of `sample`; raises `DecodeError` where it has no quantity."""
+    return _rows([_row(sample, received_at_us, "")])
+
+
 def _decode_object(payload: bytes, received_at_us: int) -> Decoded:
     try:
         message = _message_decoder.decode(payload)
