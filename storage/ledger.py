@@ -132,6 +132,14 @@ VALUES (%(kind)s, %(currency)s, %(may_be_negative)s)
 ON CONFLICT (kind, currency) WHERE owner_id IS NULL AND unit_id IS NULL DO NOTHING
 """
 
+_GET_UNIT = _SELECT_ACCOUNT + "WHERE unit_id = %(unit_id)s"
+
+_INSERT_UNIT = """
+INSERT INTO accounts (kind, unit_id, currency, may_be_negative)
+VALUES ('unit_wallet', %(unit_id)s, %(currency)s, true)
+ON CONFLICT (unit_id) WHERE unit_id IS NOT NULL DO NOTHING
+"""
+
 _LOCK = (
     _SELECT_ACCOUNT
     + """
@@ -225,6 +233,15 @@ async def house_account(
         return found
     await connection.execute(_INSERT_HOUSE, {**key, "may_be_negative": may_be_negative})
     made = await fetch_one(connection, Account, _GET_HOUSE, key)
+    assert made is not None
+    return made
+
+
+async def unit_account(connection: Connection, unit_id: int, currency: str) -> Account:
+    """Return the unit's account, which may fall below zero; made empty unless it was there."""
+    key = {"unit_id": unit_id, "currency": currency}
+    await connection.execute(_INSERT_UNIT, key)
+    made = await fetch_one(connection, Account, _GET_UNIT, key)
     assert made is not None
     return made
 

@@ -24,8 +24,11 @@ from storage import partitions
 from storage.database import Connection, Pool
 from storage.queries import outbox
 from storage.queries.outbox import Task
-from stream import charger_certificates, charger_commands, reconciliation, settlement
-from stream.bus import publish_live
+from stream import budgets, charger_certificates, charger_commands, notices, reconciliation, settlement
+from stream.health import job as health_job
+from stream.metering import billing, watch
+from stream.metering.supply import tell
+from stream.notices import Senders
 from stream.reconcile import ReconcileLimits
 from stream.settlement import LiveEvent
 
@@ -53,6 +56,11 @@ class JobsConfig:
     low_balance_minor: int = 10_000
     reconcile_interval_s: float = 60.0
     reconcile: ReconcileLimits = field(default_factory=ReconcileLimits)
+    billing_workers: int = 2
+    meters_interval_s: float = 600.0
+    budgets_interval_s: float = 60.0
+    health_interval_s: float = 15.0
+    senders: Senders = field(default_factory=Senders)
 
 
 _Handler = Callable[[Connection, Mapping[str, Any], JobsConfig], Awaitable[list[LiveEvent]]]
@@ -73,9 +81,48 @@ async def _settle_debts(
     return await settlement.settle_debts(connection, int(payload["user_id"]), config.low_balance_minor)
 
 
+async def _bill_meter(
+    connection: Connection, payload: Mapping[str, Any], config: JobsConfig
+) -> list[LiveEvent]:
+    return await billing.bill_again(connection, payload, to_datetime(config.clock()))
+
+
+async def _deliver(connection: Connection, payload: Mapping[str, Any], config: JobsConfig) -> list[LiveEvent]:
+    now = to_datetime(config.clock())
+    await notices.deliver(connection, int(payload["notice_id"]), config.senders, now)
+    return []
+
+
+async def _notify_wallet(
+    connection: Connection, payload: Mapping[str, Any], config: JobsConfig
+) -> list[LiveEvent]:
+    await notices.notify_wallet(connection, payload, to_datetime(config.clock()))
+    return []
+
+
+async def _notify_meter_alert(
+    connection: Connection, payload: Mapping[str, Any], config: JobsConfig
+) -> list[LiveEvent]:
+    now = to_datetime(config.clock())
+    await notices.notify_meter_alert(connection, int(payload["alert_id"]), now)
+    return []
+
+
+async def _live_event(
+    connection: Connection, payload: Mapping[str, Any], config: JobsConfig
+) -> list[LiveEvent]:
+    return [LiveEvent(payload["name"], payload["payload"])]
+
+
 HANDLERS: Mapping[str, _Handler] = {
     "rate_session": _rate_session,  # {"session_id"}: a session was stopped
     "settle_debts": _settle_debts,  # {"user_id"}: a wallet was topped up
+    "bill_meter": _bill_meter,  # {"meter_id", "since", "reason"}: a meter could not be billed
+    "send_sms": _deliver,  # {"notice_id"}: somebody is to be told something
+    "send_push": _deliver,
+    "notify_wallet": _notify_wallet,  # {"unit_id", "kind", "balance_minor", "transfer_id"}: low or empty
+    "notify_meter_alert": _notify_meter_alert,  # {"alert_id"}: an alert was opened
+    "live_event": _live_event,  # {"name", "payload"}: to be told after a commit of the API
 }
 
 
@@ -101,10 +148,18 @@ async def _reconcile(pool: Pool, config: JobsConfig) -> None:
         log.warning("sessions_reconciled", ended=ended)
 
 
+async def _raise_budget_alerts(pool: Pool, config: JobsConfig) -> None:
+    """Tell who has spent a budget, or most of it."""
+    await budgets.raise_alerts(pool, to_datetime(config.clock()))
+
+
 async def run(
     config: JobsConfig, *, pool: Pool, bus: Client, stop: asyncio.Event, ready: Callable[[], None]
 ) -> None:
     """Work until `stop`; what was begun by then is finished."""
+
+    async def watch_meters(pool: Pool, config: JobsConfig) -> None:
+        await watch.watch_meters(pool, bus, to_datetime(config.clock()))
 
     async def sweep_commands(pool: Pool, config: JobsConfig) -> None:
         await charger_commands.sweep(pool, bus, to_datetime(config.clock()))
@@ -115,23 +170,48 @@ async def run(
     async def renew_certificates(pool: Pool, config: JobsConfig) -> None:
         await charger_certificates.renew_expiring(pool, bus, to_datetime(config.clock()))
 
+    async def assess_batteries(pool: Pool, config: JobsConfig) -> None:
+        await health_job.run_due(pool, bus, to_datetime(config.clock()))
+
     async with asyncio.TaskGroup() as group:
         for _ in range(config.workers):
             group.create_task(_work(config, pool, bus, stop))
+        for _ in range(config.billing_workers):
+            group.create_task(_bill(config, pool, bus, stop))
         group.create_task(_repeat(_maintain, config.maintain_interval_s, config, pool, stop))
         group.create_task(_repeat(_purge, config.maintain_interval_s, config, pool, stop))
+        group.create_task(_repeat(_raise_budget_alerts, config.budgets_interval_s, config, pool, stop))
         group.create_task(_repeat(_reconcile, config.reconcile_interval_s, config, pool, stop))
+        group.create_task(_repeat(watch_meters, config.meters_interval_s, config, pool, stop))
         group.create_task(_repeat(sweep_commands, config.commands_interval_s, config, pool, stop))
         group.create_task(_repeat(deliver_certificates, config.certificates_interval_s, config, pool, stop))
+        group.create_task(_repeat(assess_batteries, config.health_interval_s, config, pool, stop))
         group.create_task(_repeat(renew_certificates, config.maintain_interval_s, config, pool, stop))
         ready()
 
 
 async def _work(config: JobsConfig, pool: Pool, bus: Client, stop: asyncio.Event) -> None:
+    async def one() -> bool:
+        return await work_one(config, pool, bus)
+
+    await _until_stopped(one, config, stop)
+
+
+async def _bill(config: JobsConfig, pool: Pool, bus: Client, stop: asyncio.Event) -> None:
+    async def some() -> bool:
+        return await billing.bill_due(pool, bus, config.clock)
+
+    await _until_stopped(some, config, stop)
+
+
+async def _until_stopped(
+    work: Callable[[], Awaitable[bool]], config: JobsConfig, stop: asyncio.Event
+) -> None:
+    """Work on as long as there is anything; look again after a pause where there is not."""
     is_away = False
     while not stop.is_set():
         try:
-            found = await work_one(config, pool, bus)
+            found = await work()
             is_away = False
         except (psycopg.Error, PoolTimeout) as error:
             if not is_away:
@@ -147,8 +227,7 @@ async def work_one(config: JobsConfig, pool: Pool, bus: Client) -> bool:
         tasks = await outbox.claim_due(connection, to_datetime(config.clock()), limit=1)
         events = await _carry_out(connection, tasks[0], config) if tasks else []
     # committed by now: nobody is told of what may still be undone
-    for event in events:
-        await publish_live(bus, event.name, event.payload)
+    await tell(bus, events)
     return bool(tasks)
 
 

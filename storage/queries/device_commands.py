@@ -103,6 +103,14 @@ ORDER BY created_at DESC, id LIMIT %(limit)s
 """
 )
 
+_OPEN = (
+    _SELECT
+    + """
+WHERE device_id = %(device_id)s AND state IN ('pending', 'sent')
+ORDER BY created_at, id LIMIT %(limit)s
+"""
+)
+
 _WAITING = """
 SELECT DISTINCT device_id FROM device_commands
 WHERE state = 'pending' AND expires_at > %(now)s AND device_id > %(after_id)s
@@ -149,6 +157,11 @@ async def list_commands(
     """Return a device's commands, newest first."""
     parameters = {"device_id": device_id, "state": state, "limit": limit}
     return await fetch_all(connection, DeviceCommand, _LIST, parameters)
+
+
+async def open_commands(connection: Connection, device_id: int, *, limit: int) -> list[DeviceCommand]:
+    """Return a device's commands that wait or are under way, oldest first."""
+    return await fetch_all(connection, DeviceCommand, _OPEN, {"device_id": device_id, "limit": limit})
 
 
 async def devices_with_waiting(

@@ -56,7 +56,13 @@ _GET = _SELECT + "WHERE id = %(id)s"
 
 _FIND = _SELECT + "WHERE name = %(name)s"
 
-_LIST = _SELECT + "WHERE id > %(after_id)s ORDER BY id LIMIT %(limit)s"
+_LIST = (
+    _SELECT
+    + """
+WHERE id > %(after_id)s AND (%(query)s::text IS NULL OR strpos(lower(name), lower(%(query)s)) > 0)
+ORDER BY id LIMIT %(limit)s
+"""
+)
 
 _OF_DEVICE = _SELECT + "WHERE id = (SELECT profile_id FROM devices WHERE id = %(device_id)s)"
 
@@ -99,9 +105,12 @@ async def find_profile(connection: Connection, name: str) -> Profile | None:
     return await fetch_one(connection, Profile, _FIND, {"name": name})
 
 
-async def list_profiles(connection: Connection, *, after_id: int = 0, limit: int) -> list[Profile]:
-    """Return a page of profiles in order of id, those behind `after_id`."""
-    return await fetch_all(connection, Profile, _LIST, {"after_id": after_id, "limit": limit})
+async def list_profiles(
+    connection: Connection, *, query: str | None = None, after_id: int = 0, limit: int
+) -> list[Profile]:
+    """Return a page of profiles in order of id, those behind `after_id`; `query`: text in their names."""
+    parameters = {"query": query, "after_id": after_id, "limit": limit}
+    return await fetch_all(connection, Profile, _LIST, parameters)
 
 
 async def profile_of_device(connection: Connection, device_id: int) -> Profile | None:
