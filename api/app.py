@@ -17,6 +17,8 @@ from api.evcms.router import router as evcms
 from api.ienerzy.router import router as ienerzy
 from api.limits import RateLimiter, RateLimitMiddleware
 from api.middleware import BodyLimitMiddleware, GuardMiddleware, SlashMiddleware
+from api.mobile.admin.router import router as mobile_portal
+from api.mobile.router import router as mobile
 from api.operations import docs, health, metrics
 from storage.database import Pool
 
@@ -28,9 +30,10 @@ BACKLOG_MAX = 2048
 SHUTDOWN_S_MAX = 10
 DESCRIPTION = """Chargers, batteries and what people make of them, in one document for all API families.
 
-**EV-CMS** is `/api/v1`, **Ienerzy** the rest of `/api`. Each has its own tokens, envelopes, errors and rate
-limits. Limits are counted by the process that answers. No payment gateway is configured: a wallet top-up
-completes at once. One-time passwords go out by the configured sender; the default writes them to the log.
+**EV-CMS** is `/api/v1`, **Mobile** `/api/mobile` with its portal under `/api/mobile/admin`, **Ienerzy** the
+rest of `/api`. Each has its own tokens, envelopes, errors and rate limits. Limits are counted by the process
+that answers. EV-CMS has no payment gateway: a top-up of its wallet completes at once. One-time passwords go
+out by the configured sender; the default writes them to the log.
 """
 
 
@@ -57,7 +60,7 @@ def create_app(config: ApiConfig, pool: Pool, bus: Client, clock: Callable[[], i
     app.add_middleware(BodyLimitMiddleware, bytes_max=config.body_bytes_max)
     app.add_middleware(GuardMiddleware)
     app.add_middleware(RateLimitMiddleware, limiter=limiter)
-    for router in (evcms, ienerzy, health.router, metrics.router):
+    for router in (evcms, mobile, mobile_portal, ienerzy, health.router, metrics.router):
         app.include_router(router)
     docs.install(app)
     return app

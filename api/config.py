@@ -1,8 +1,10 @@
 """What the API can be told; `gridwire.py` fills it from the settings, tests by hand."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from api.otp import LogSender, OtpSender
+from stream.payments import PaymentProvider
 
 SECRET_BYTES_MIN = 32  # of an HMAC-SHA256 key (RFC 7518 section 3.2)
 
@@ -14,6 +16,7 @@ class ApiConfig:
     Rate limits count in this process's memory: with N processes behind a balancer a client has up to N
     times as many requests. `trusted_proxies` (comma-separated addresses, or *) may say who the client is by
     X-Forwarded-For; by default nobody may, so a client behind a proxy shares the proxy's limit.
+    `payments`: payment providers by name, the first is the app's; without one the app orders no top-up.
     """
 
     secret_key: str = field(repr=False)
@@ -32,6 +35,11 @@ class ApiConfig:
     otp_tries: int = 5
     otp_sender: OtpSender = field(default_factory=LogSender)
     phone_region: str = "IN"
+    mobile_logins_per_minute: int = 60
+    mobile_login_tries: int = 10
+    mobile_access_s: int = 30 * 86_400
+    mobile_portal_access_s: int = 12 * 3_600
+    payments: Mapping[str, PaymentProvider] = field(default_factory=dict)
     charger_answer_s: float = 30.0
     session_start_s: float = 45.0
     session_stop_s: float = 45.0

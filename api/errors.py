@@ -179,7 +179,7 @@ def _of_validation(path: str, error: RequestValidationError) -> Problem:
 def invalid(path: str, errors: Sequence[FieldError]) -> Problem:
     """Return the refusal of a request whose fields are not as the contract has them."""
     family = family_of(path)
-    if family.name == "ienerzy" and all(each.is_missing for each in errors):
+    if family.name in {"ienerzy", "mobile"} and all(each.is_missing for each in errors):
         names = " and ".join(each.field or "a JSON body" for each in errors)
         verb = "is" if len(errors) == 1 else "are"
         return Problem(family.invalid_status, "Missing required fields", f"{names} {verb} required")

@@ -20,6 +20,8 @@ EVCMS_WINDOW_MINUTES = 15
 EVCMS_PREFIX = "/api/v1"
 # Only these two: the paths with a slash at their end belong to another family.
 IENERZY_AUTH = frozenset({"/api/auth/login", "/api/auth/verify-otp"})
+MOBILE_LOGINS = frozenset({"/api/mobile/auth/login", "/api/mobile/admin/login"})
+MOBILE_TRIES_MINUTES = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Window:
 
 
 class RateLimiter:
-    """The three limits; the library keeps its own (system) clock."""
+    """All limits; the library keeps its own (system) clock."""
 
     def __init__(self, config: ApiConfig) -> None:
         self._windows = FixedWindowRateLimiter(MemoryStorage())
@@ -48,6 +50,10 @@ class RateLimiter:
         self._ienerzy_auth = RateLimitItemPerMinute(config.ienerzy_auth_per_minute, namespace="ienerzy-auth")
         self._ienerzy_user = RateLimitItemPerMinute(
             config.ienerzy_requests_per_minute, namespace="ienerzy-user"
+        )
+        self._mobile_login = RateLimitItemPerMinute(config.mobile_logins_per_minute, namespace="mobile-login")
+        self._mobile_tries = RateLimitItemPerMinute(
+            config.mobile_login_tries, MOBILE_TRIES_MINUTES, namespace="mobile-tries"
         )
 
     async def evcms(self, address: str) -> Window:
@@ -61,6 +67,18 @@ class RateLimiter:
     async def ienerzy_user(self, user_id: int) -> Window:
         """Count a request by its user."""
         return await self._hit(self._ienerzy_user, str(user_id))
+
+    async def mobile_login(self, address: str) -> Window:
+        """Count a sign-in request of the Mobile family by its address."""
+        return await self._hit(self._mobile_login, address)
+
+    async def mobile_try(self, account: str) -> Window:
+        """Count a password tried for an account, by its login, from wherever it comes."""
+        return await self._hit(self._mobile_tries, account)
+
+    async def forget_mobile_tries(self, account: str) -> None:
+        """Begin again at zero: the password was right."""
+        await self._windows.clear(self._mobile_tries, account)
 
     async def _hit(self, item: RateLimitItem, key: str) -> Window:
         is_within = await self._windows.hit(item, key)
@@ -95,6 +113,8 @@ class RateLimitMiddleware:
             await self._pass(window, scope, receive, _with_headers(send, window))
         elif path in IENERZY_AUTH:
             await self._pass(await self._limiter.ienerzy_auth(_address(scope)), scope, receive, send)
+        elif path in MOBILE_LOGINS:
+            await self._pass(await self._limiter.mobile_login(_address(scope)), scope, receive, send)
         else:
             await self._app(scope, receive, send)
 

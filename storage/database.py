@@ -92,9 +92,19 @@ def open_pool(url: str, *, size_max: int, name: str = "pool") -> Pool:
 
 async def in_transaction(url: str, name: str, work: Callable[[Connection], Awaitable[None]]) -> None:
     """Do `work` in one transaction on a connection of its own. Raises `DatabaseAwayError`."""
-    try:
-        async with open_pool(url, size_max=1, name=name) as pool, pool.connection() as connection:
+
+    async def transaction(pool: Pool) -> None:
+        async with pool.connection() as connection:
             await work(connection)
+
+    await in_pool(url, name, transaction)
+
+
+async def in_pool(url: str, name: str, work: Callable[[Pool], Awaitable[None]]) -> None:
+    """Do `work`, which takes one connection at a time, as often as it likes. Raises `DatabaseAwayError`."""
+    try:
+        async with open_pool(url, size_max=1, name=name) as pool:
+            await work(pool)
     except (OperationalError, PoolTimeout) as error:
         raise DatabaseAwayError(f"The database does not answer: {error}") from error
 

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from storage.database import ABILITIES_SQL, Abilities, abilities_of, connection_options
-from storage.errors import DatabaseNewerError, EditedMigrationError, MigrationError
+from storage.errors import DatabaseAwayError, DatabaseNewerError, EditedMigrationError, MigrationError
 from storage.hypertables import HYPERTABLES, Hypertable
 from storage.partitions import LOCK_SQL, MISSING_SQL, partition_ddl, partitions_around, table_ddl
 
@@ -79,11 +79,15 @@ def read_migrations(folder: Path = FOLDER) -> tuple[Migration, ...]:
 def migrate(url: str, migrations: Sequence[Migration] | None = None) -> MigrationReport:
     """Bring the database at `url` to this version; safe to run many times and by many processes at once.
 
-    Raises `EditedMigrationError`, `DatabaseNewerError`, and `MigrationError` when a migration fails or
-    another process holds the migration lock for longer than `LOCK_WAIT_MS`.
+    Raises `DatabaseAwayError`, `EditedMigrationError`, `DatabaseNewerError`, and `MigrationError` when a
+    migration fails or another process holds the migration lock for longer than `LOCK_WAIT_MS`.
     """
     wanted = read_migrations() if migrations is None else tuple(migrations)
-    with psycopg.connect(url, autocommit=True, **connection_options(url, "migrate")) as connection:
+    try:
+        connected = psycopg.connect(url, autocommit=True, **connection_options(url, "migrate"))
+    except psycopg.OperationalError as error:
+        raise DatabaseAwayError(str(error)) from error
+    with connected as connection:
         _lock(connection)
         _create_extension(connection)
         abilities = abilities_of(*_one(connection, ABILITIES_SQL))

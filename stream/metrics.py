@@ -36,6 +36,10 @@ OCPP_UNLOGGED = Counter("gridwire_ocpp_messages_unlogged", "OCPP frames that the
 CHARGER_COMMANDS = Counter(
     "gridwire_charger_commands", "Durable commands to chargers that came into a state", ["state"]
 )
+NBIOT_MESSAGES = Counter(
+    "gridwire_nbiot_messages", "Messages over CoAP, UDP and MQTT of meters, by what was said of them",
+    ["way", "result"],
+)  # fmt: skip
 OCPP_REPAIRS = Counter(
     "gridwire_ocpp_repairs",
     "What was wrong with calls of chargers, by their make",

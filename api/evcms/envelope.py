@@ -46,11 +46,6 @@ Id = Annotated[str, Path(alias="id")]
 Time = Annotated[datetime, PlainSerializer(_print_time, return_type=str)]
 
 
-def money(minor: int) -> float:
-    """Minor units as a number with two decimals: the float nearest to it prints as exactly that."""
-    return round(minor / 100, 2)
-
-
 class Answer(Out, Generic[T]):
     """`{success, data}`."""
 

@@ -4,8 +4,8 @@ import uuid
 
 from api.context import Context
 from api.errors import Problem
-from api.evcms.envelope import money
 from api.evcms.schemas.wallet import TopUp
+from api.fields import money
 from storage import ledger
 from storage.database import Connection
 from storage.errors import IdempotencyConflictError

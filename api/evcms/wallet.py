@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Query
 
 from api.context import Ctx, Db
 from api.evcms.callers import AnyUser
@@ -16,19 +16,10 @@ from api.evcms.schemas.wallet import (
     WalletWithTransactions,
 )
 from api.evcms.topup import credit
+from api.fields import IdempotencyKey
 from storage import ledger
 
 router = APIRouter(prefix="/profile/wallet")
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        description="The same key again answers with the transaction that it made, and credits nothing.",
-    ),
-]
 
 
 @router.get("")

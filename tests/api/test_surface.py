@@ -1,6 +1,7 @@
 """What the document of all endpoints says: who may call what, and that it is one and whole."""
 
 import re
+from typing import cast
 
 import pytest
 
@@ -13,6 +14,9 @@ PUBLIC = {
     ("post", "/api/v1/auth/refresh-token"),
     ("post", "/api/auth/login"),
     ("post", "/api/auth/verify-otp"),
+    ("post", "/api/mobile/auth/login"),
+    ("post", "/api/mobile/admin/login"),
+    ("post", "/api/mobile/payments/{provider}/webhook"),  # signed by the provider
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -29,6 +33,7 @@ get /api/v1/sessions/{id} | post /api/v1/sessions/{id}/stop | get /api/v1/sessio
 post /api/auth/login | post /api/auth/verify-otp
 get /api/batteries | post /api/batteries | get /api/batteries/health-report | get /api/batteries/{serial}
 post /api/batteries/{serial}/control | put /api/batteries/{serial}/assign
+get /api/batteries/{serial}/health | get /api/batteries/{serial}/alarms # extension
 get /healthz | get /readyz | get /metrics
 post /api/v1/chargers/{id}/password | put /api/v1/chargers/{id}/security-profile
 get /api/v1/chargers/{id}/certificates
@@ -38,6 +43,53 @@ get /api/v1/chargers/{id}/reservations | get /api/v1/chargers/{id}/local-list | 
 get /api/v1/chargers/{id}/display-messages | get /api/v1/chargers/{id}/monitors
 post /api/v1/chargers/{id}/commands | get /api/v1/chargers/{id}/commands | get /api/v1/chargers/{id}/actions
 get /api/v1/commands/{id} | delete /api/v1/commands/{id}
+post /api/mobile/auth/login | post /api/mobile/auth/change-password
+get /api/mobile/auth/user | get /api/mobile/auth/units
+get /api/mobile/units/{unit_id}/meters | get /api/mobile/meters/{meter_id}
+get /api/mobile/meters/{meter_id}/readings
+get /api/mobile/units/{unit_id}/wallet | get /api/mobile/units/{unit_id}/transactions
+get /api/mobile/meters/{meter_id}/usage | get /api/mobile/meters/{meter_id}/alerts # extension
+get /api/mobile/units/{unit_id}/budgets | put /api/mobile/units/{unit_id}/budgets # extension
+get /api/mobile/units/{unit_id}/alerts # extension
+get /api/mobile/notifications/preferences | put /api/mobile/notifications/preferences # extension
+post /api/mobile/notifications/push-tokens | delete /api/mobile/notifications/push-tokens # extension
+post /api/mobile/units/{unit_id}/wallet/top-ups # extension
+get /api/mobile/units/{unit_id}/wallet/top-ups/{top_up_id} # extension
+post /api/mobile/payments/{provider}/webhook # extension
+post /api/mobile/admin/login # the portal, from here on: extension
+post /api/mobile/admin/estates | get /api/mobile/admin/estates | get /api/mobile/admin/estates/{estate_id}
+post /api/mobile/admin/units | get /api/mobile/admin/units | get /api/mobile/admin/units/{unit_id}
+post /api/mobile/admin/persons | get /api/mobile/admin/persons
+get /api/mobile/admin/persons/{person_id} | put /api/mobile/admin/persons/{person_id}
+post /api/mobile/admin/units/{unit_id}/owners | post /api/mobile/admin/owners/{owner_id}/end
+post /api/mobile/admin/units/{unit_id}/tenants | post /api/mobile/admin/tenants/{tenant_id}/end
+get /api/mobile/admin/mobile-users | get /api/mobile/admin/mobile-users/{user_id}
+post /api/mobile/admin/mobile-users/{user_id}/deactivate
+post /api/mobile/admin/mobile-users/{user_id}/reactivate
+post /api/mobile/admin/mobile-users/{user_id}/reset-password
+get /api/mobile/admin/mobile-users/{user_id}/notices
+post /api/mobile/admin/meters | get /api/mobile/admin/meters | get /api/mobile/admin/meters/{meter_id}
+put /api/mobile/admin/meters/{meter_id}/status
+post /api/mobile/admin/meters/{meter_id}/installations | get /api/mobile/admin/meters/{meter_id}/installations
+post /api/mobile/admin/meters/{meter_id}/installations/end
+post /api/mobile/admin/meters/{meter_id}/tariffs | get /api/mobile/admin/meters/{meter_id}/tariffs
+post /api/mobile/admin/meter-tariffs | get /api/mobile/admin/meter-tariffs
+post /api/mobile/admin/units/{unit_id}/wallet | get /api/mobile/admin/units/{unit_id}/wallet
+get /api/mobile/admin/units/{unit_id}/wallet/transactions
+post /api/mobile/admin/units/{unit_id}/wallet/top-ups
+post /api/mobile/admin/units/{unit_id}/wallet/adjustments
+post /api/mobile/admin/codecs | get /api/mobile/admin/codecs | post /api/mobile/admin/codecs/test
+get /api/mobile/admin/codecs/{name} | get /api/mobile/admin/codecs/{name}/versions/{version}
+post /api/mobile/admin/codecs/{name}/versions/{version}/assign
+put /api/mobile/admin/profiles/{name} | get /api/mobile/admin/profiles | get /api/mobile/admin/profiles/{name}
+post /api/mobile/admin/devices | get /api/mobile/admin/devices | post /api/mobile/admin/devices/import
+get /api/mobile/admin/devices/{device_id} | patch /api/mobile/admin/devices/{device_id}
+post /api/mobile/admin/devices/{device_id}/release | post /api/mobile/admin/devices/{device_id}/quarantine
+post /api/mobile/admin/devices/{device_id}/archive | post /api/mobile/admin/devices/{device_id}/replace
+put /api/mobile/admin/devices/{device_id}/keys | delete /api/mobile/admin/devices/{device_id}/keys/{kind}
+get /api/mobile/admin/devices/{device_id}/payloads | get /api/mobile/admin/devices/{device_id}/samples
+get /api/mobile/admin/devices/{device_id}/completeness
+post /api/mobile/admin/devices/{device_id}/commands | get /api/mobile/admin/devices/{device_id}/commands
 """
 
 
@@ -57,24 +109,47 @@ def test_every_endpoint_declares_its_caller(service: Service) -> None:
 
 
 def test_the_document_has_the_contract_and_nothing_else(service: Service) -> None:
-    listed = {tuple(line.split()) for line in re.split(r"[|\n]", CONTRACT) if line.strip()}
+    text = re.sub(r"#.*", "", CONTRACT)
+    listed = {tuple(line.split()) for line in re.split(r"[|\n]", text) if line.strip()}
     assert set(endpoints(service)) == listed
 
 
-@pytest.mark.parametrize("family", ["EV-CMS", "Ienerzy"])
+@pytest.mark.parametrize("family", ["EV-CMS", "Ienerzy", "Mobile", "Mobile-Portal"])
 async def test_anonymous_calls_are_refused_in_the_familys_own_words(service: Service, family: str) -> None:
     for (method, path), operation in endpoints(service).items():
         if operation.get("security") != [{family: []}]:
             continue
-        answer = await service.client.request(method, path.replace("{id}", "1").replace("{serial}", "B1"))
+        answer = await service.client.request(method, re.sub(r"{[^}]*}", "1", path))
         assert answer.status_code == 401, (method, path, answer.text)
         body = answer.json()
         if family == "EV-CMS":
             assert body["success"] is False
             assert set(body) == {"success", "message", "error", "statusCode"}
             assert body["statusCode"] == 401
+        elif family.startswith("Mobile"):
+            assert body == {"error": "Invalid or expired token", "message": "Please login again"}
         else:
             assert body == {"error": "Authentication required", "details": "Valid JWT token is required"}
+
+
+def test_the_mobile_familys_document_says_what_each_answer_is(service: Service) -> None:
+    schemas = service.app.openapi()["components"]["schemas"]
+    for (method, path), operation in endpoints(service).items():
+        if not path.startswith("/api/mobile/"):
+            continue
+        where = (method, path)
+        assert operation["description"], where
+        answers = cast("dict[str, dict[str, dict[str, dict[str, object]]]]", operation["responses"])
+        (good,) = [code for code in answers if code.startswith("2")]
+        assert good == "200" or method == "post", where
+        assert "schema" in answers[good]["content"]["application/json"], where
+        for code in ("400", "401", "403", "404"):
+            refusal = answers[code]["content"]["application/json"]
+            assert refusal["schema"] == {"$ref": "#/components/schemas/MobileError"}, where
+            assert set(cast("dict[str, str]", refusal["example"])) == {"error", "message"}, where
+    for name in ("Login", "ChangePassword", "UnitOut", "MeterOut", "ReadingOut", "TransactionOut"):
+        shown = [each for key, each in schemas.items() if key.split("__")[-1] == name]
+        assert any("examples" in each for each in shown), name
 
 
 async def test_the_document_and_its_page_are_served_without_any_other_host(service: Service) -> None:

@@ -55,9 +55,10 @@ def test_a_missing_database_is_named(tmp_path: Path, arguments: tuple[str, ...])
     assert "Traceback" not in ended.stderr
 
 
-def test_an_account_needs_its_login(tmp_path: Path, database_url: str) -> None:
+@pytest.mark.parametrize("system", ["evcms", "mobile"])
+def test_an_account_needs_its_login(tmp_path: Path, database_url: str, system: str) -> None:
     given = {"GRIDWIRE_DATABASE_URL": database_url, "GRIDWIRE_NEW_PASSWORD": "Long-enough-1"}
-    account = ("users", "create", "--system", "evcms", "--role", "admin", "--name", "A")
+    account = ("users", "create", "--system", system, "--role", "admin", "--name", "A")
     ended = command(tmp_path, *account, **given)
     assert ended.returncode == 1
     assert "--email" in ended.stdout

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from api.evcms.envelope import Maybe, Named, Out, Page, Rows, Time, money
+from api.evcms.envelope import Maybe, Named, Out, Page, Rows, Time
 from api.evcms.schemas.chargers import CONNECTOR_ID_MAX
-from api.fields import OptionalText, Text
+from api.fields import OptionalText, Text, money
 from storage.queries.cdrs import Cdr
 from storage.queries.sessions import SessionDetail, SessionTotals
 

@@ -2,11 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, Field
 
-from api.evcms.envelope import Answer, Named, Out, Time, money
-from api.fields import OptionalText, Storable, Text
+from api.evcms.envelope import Answer, Named, Out, Time
+from api.fields import Email, OptionalText, Text, money
 from storage.ledger import Account
 from storage.queries.users import User
 
@@ -17,20 +16,12 @@ CURRENCY = "INR"
 PREFERENCES: dict[str, Any] = {"notifications": True, "language": "en", "theme": "light"}
 
 
-def _email(text: str) -> str:
-    try:
-        return validate_email(text, check_deliverability=False).normalized.lower()
-    except EmailNotValidError as error:
-        raise ValueError("Invalid email format") from error
-
-
 def _password(text: str) -> str:
     if len(text) < PASSWORD_CHARACTERS_MIN:
         raise ValueError(f"Password must be at least {PASSWORD_CHARACTERS_MIN} characters")
     return text
 
 
-Email = Annotated[str, Field(max_length=254), Storable, AfterValidator(_email)]
 NewPassword = Annotated[str, Field(max_length=PASSWORD_CHARACTERS_MAX), AfterValidator(_password)]
 Password = Annotated[str, Field(max_length=PASSWORD_CHARACTERS_MAX)]
 Phone = Annotated[OptionalText, Field(max_length=32)]

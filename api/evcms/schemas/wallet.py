@@ -1,19 +1,13 @@
 """EV-CMS wallets and their transactions."""
 
-from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from api.evcms.envelope import Maybe, Out, Page, Time, money
+from api.evcms.envelope import Maybe, Out, Page, Time
 from api.evcms.schemas.users import WalletOut
-from api.fields import Text
+from api.fields import Amount, Text, money
 from storage.ledger import Entry, Transfer
-
-# Far beyond any wallet, and far inside bigint.
-AMOUNT_MAX = 10_000_000_000
-
-Amount = Annotated[Decimal, Field(gt=0, le=AMOUNT_MAX, decimal_places=2)]
 
 
 class TopUp(BaseModel):

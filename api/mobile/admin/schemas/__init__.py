@@ -1,0 +1,1 @@
+"""What the portal takes and gives, one module a subject."""

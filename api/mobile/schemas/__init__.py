@@ -1,0 +1,1 @@
+"""What the Mobile family takes and gives, one module a subject."""

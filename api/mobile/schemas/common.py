@@ -1,0 +1,66 @@
+"""What all schemas of the Mobile family share: snake_case, integer ids, UTC without fraction or zone."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+
+from api.fields import normalise_phone
+
+T = TypeVar("T")
+PHONE_REGION = "ZA"
+# Country code and nine digits of ITU-T E.164, as the contract has them (rules R602 and R615).
+PHONE_CHARACTERS = len("+27821234567")
+PHONE_CODE = "+27"
+
+
+def _print_time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+def parse_phone(text: str) -> str | None:
+    """Return +27 and nine digits for a South African number in either form, or None (conflict C52)."""
+    phone = normalise_phone(text, PHONE_REGION)
+    is_ours = phone is not None and phone.startswith(PHONE_CODE) and len(phone) == PHONE_CHARACTERS
+    return phone if is_ours else None
+
+
+def _phone(text: str) -> str:
+    phone = parse_phone(text)
+    if phone is None:
+        raise ValueError(f"{text!r} is no South African phone number: write it as +27821234567 or 0821234567")
+    return phone
+
+
+def number(value: Decimal) -> float:
+    """A reading as a number: the float nearest to it, with the decimals that the register has."""
+    return float(value)
+
+
+# Conflict C53: stored in UTC; this family alone prints no zone.
+Time = Annotated[datetime, PlainSerializer(_print_time, return_type=str)]
+Phone = Annotated[str, Field(min_length=1, max_length=32, examples=["+27821234567"]), AfterValidator(_phone)]
+# Left out of the answer when None.
+Maybe = Annotated[T | None, Field(exclude_if=_is_none)]
+
+
+class Body(BaseModel):
+    """The base of what comes in: a field that is not known is a mistake, and is said to be one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def example(**fields: Any) -> ConfigDict:
+    """The documentation's example of a model."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
+class Done(BaseModel):
+    """Nothing but that it is done."""
+
+    message: str
