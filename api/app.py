@@ -20,9 +20,10 @@ from api.middleware import BodyLimitMiddleware, GuardMiddleware, SlashMiddleware
 from api.mobile.admin.router import router as mobile_portal
 from api.mobile.router import router as mobile
 from api.operations import docs, health, metrics
+from deploy.messages import ListenError
 from storage.database import Pool
 
-__all__ = ["ApiConfig", "ListenError", "create_app", "run"]
+__all__ = ["ApiConfig", "create_app", "run"]
 
 log = structlog.get_logger()
 
@@ -35,10 +36,6 @@ rest of `/api`. Each has its own tokens, envelopes, errors and rate limits. Limi
 that answers. EV-CMS has no payment gateway: a top-up of its wallet completes at once. One-time passwords go
 out by the configured sender; the default writes them to the log.
 """
-
-
-class ListenError(Exception):
-    """The address to listen on cannot be had; the message names the setting to change."""
 
 
 def create_app(config: ApiConfig, pool: Pool, bus: Client, clock: Callable[[], int]) -> FastAPI:
@@ -127,9 +124,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG_MAX)
     except OSError as error:
         listener.close()
-        raise ListenError(
-            f"the API cannot listen on {host}:{port} ({error.strerror}):"
-            " set GRIDWIRE_HTTP_PORT or GRIDWIRE_LISTEN_HOST"
-        ) from error
+        address = f"{host}:{port}"
+        raise ListenError("The API cannot listen", address, error, "GRIDWIRE_HTTP_PORT") from error
     listener.setblocking(False)
     return listener

@@ -11,3 +11,10 @@ class SetupError(Exception):
         super().__init__(f"{problem}\n  {remedy}")
         self.problem = problem
         self.remedy = remedy
+
+
+class ListenError(SetupError):
+    """The address to listen on cannot be had."""
+
+    def __init__(self, what: str, address: str, error: OSError, setting: str) -> None:
+        super().__init__(f"{what} on {address}: {error.strerror}.", f"Set {setting} or GRIDWIRE_LISTEN_HOST.")

@@ -1,6 +1,7 @@
 """External identity to device, for every shell: cached, bounded, and with the policy for unknown ones.
 
-Used by the OCPP gateway and the shells of batteries and meters. The database is asked once per device and `ttl_s`.
+Used by the OCPP gateway and the shells of batteries and meters. The database is asked once per device and
+`ttl_s`.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ def admitted(device: Device | None, kind: str, identity: str) -> Device:
     if device is None:
         raise DecodeError("unknown_device", "identity", f"{kind} {identity[:80]} is not registered")
     if device.status == "archived":
-        raise DecodeError("archived_device", "identity", f"{kind} {identity[:80]} was shut out by an operator")
+        raise DecodeError("archived_device", "identity", f"{kind} {identity[:80]} was shut out")
     return device
 
 

@@ -18,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ingest.callbacks import lorawan
+from deploy.messages import ListenError
+from ingest.callbacks import lorawan, nbiot
 from ingest.callbacks.context import Callbacks, CallbacksConfig
 from ingest.holding import Holding
 from ingest.lorawan.backfill import Backfill, BackfillConfig
@@ -38,11 +39,7 @@ BACKLOG_MAX = 1024
 SHUTDOWN_S_MAX = 10
 CLOSE_S = 1.0
 
-ROUTES: Sequence[Callable[[Callbacks], Sequence[Route]]] = (lorawan.routes,)
-
-
-class ListenError(Exception):
-    """The address to listen on cannot be had; the message names the setting to change."""
+ROUTES: Sequence[Callable[[Callbacks], Sequence[Route]]] = (lorawan.routes, nbiot.routes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +197,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG_MAX)
     except OSError as error:
         listener.close()
-        raise ListenError(
-            f"callbacks cannot be taken on {host}:{port} ({error.strerror}):"
-            " set GRIDWIRE_CALLBACKS_PORT or GRIDWIRE_LISTEN_HOST"
-        ) from error
+        address = f"{host}:{port}"
+        raise ListenError("Callbacks cannot be taken", address, error, "GRIDWIRE_CALLBACKS_PORT") from error
     listener.setblocking(False)
     return listener

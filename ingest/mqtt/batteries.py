@@ -5,7 +5,7 @@ wait for the log, acknowledge the broker.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 from nats.aio.client import Client
 
@@ -13,7 +13,7 @@ from ingest.holding import Holding
 from ingest.mqtt.commands import CommandRelay, RelayConfig
 from ingest.mqtt.connection import BrokerConnection, Message
 from ingest.mqtt.frames import read_frames
-from ingest.mqtt.ingestor import Ingestor, IngestorConfig, make_publisher
+from ingest.mqtt.ingestor import IngestorConfig
 from ingest.registry import Registry, admitted
 from ingest.seen import Seen
 from protocols.battery import telemetry, topics
@@ -23,26 +23,13 @@ from storage.database import Pool
 from storage.queries.devices import Device
 from stream.log import Publisher
 
-SOURCE = "mqtt"
 SUBSCRIBED = (Channel.TELEMETRY, Channel.ANSWER, Channel.RAW)
 EXCERPT_BYTES_MAX = 4096  # of an array's payload that goes with each of its refused samples
 
 
-async def run(
-    config: IngestorConfig,
-    *,
-    relay: RelayConfig,
-    pool: Pool,
-    bus: Client,
-    stop: asyncio.Event,
-    ready: Callable[[], None],
-) -> None:
-    """Ingest batteries' messages until `stop`; see `Ingestor.run`."""
-    publisher = make_publisher(config, bus, SOURCE)
-    filters = [topics.subscription(channel, config.share_group) for channel in SUBSCRIBED]
-    ingestor = Ingestor(config, filters, publisher)
-    batteries = Batteries(config, relay, publisher, ingestor.connection, pool=pool, bus=bus)
-    await ingestor.run([batteries], stop, ready)
+def filters(share_group: str | None = None) -> list[str]:
+    """Return what to subscribe to."""
+    return [topics.subscription(channel, share_group) for channel in SUBSCRIBED]
 
 
 class Batteries:

@@ -24,6 +24,7 @@ from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from deploy.messages import ListenError
 from ingest.ocpp.commands import Commands
 from ingest.ocpp.config import GatewayConfig
 from ingest.ocpp.context import Context, Services, is_outage
@@ -153,6 +154,14 @@ class Gateway:
         stopping.cancel()
 
     async def _listen(self, port: int, context: ssl.SSLContext | None) -> Server:
+        config = self.services.config
+        try:
+            return await self._open(port, context)
+        except OSError as error:
+            setting = "GRIDWIRE_OCPP_PORT" if context is None else "GRIDWIRE_OCPP_TLS_PORT"
+            raise ListenError("Chargers cannot connect", f"{config.host}:{port}", error, setting) from error
+
+    async def _open(self, port: int, context: ssl.SSLContext | None) -> Server:
         config = self.services.config
         return await serve(
             self._serve,

@@ -4,6 +4,7 @@ Written by `stream.metering` and the portal, taken by the shells that can reach 
 sleeps gets its command after it was heard; until then the command waits here, at most until it expires.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NotRequired, TypedDict, Unpack
@@ -77,6 +78,14 @@ UPDATE device_commands SET state = 'expired', done_at = %(now)s
 WHERE device_id = %(device_id)s AND state IN ('pending', 'sent') AND expires_at <= %(now)s
 """
 
+_EXPIRE_ALL = """
+UPDATE device_commands SET state = 'expired', done_at = %(now)s
+WHERE id IN (
+    SELECT id FROM device_commands
+    WHERE state IN ('pending', 'sent') AND expires_at <= %(now)s
+    ORDER BY device_id, created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+"""
+
 _TAKE = f"""
 UPDATE device_commands SET state = 'sent', sent_at = %(now)s
 WHERE id = (
@@ -111,6 +120,11 @@ ORDER BY created_at, id LIMIT %(limit)s
 """
 )
 
+_DEVICES_WITH_OPEN = """
+SELECT DISTINCT device_id FROM device_commands
+WHERE device_id = ANY(%(device_ids)s) AND state IN ('pending', 'sent')
+"""
+
 _WAITING = """
 SELECT DISTINCT device_id FROM device_commands
 WHERE state = 'pending' AND expires_at > %(now)s AND device_id > %(after_id)s
@@ -143,6 +157,14 @@ async def take_next(connection: Connection, device_id: int, now: datetime) -> De
     return await fetch_one(connection, DeviceCommand, _TAKE, {"device_id": device_id, "now": now})
 
 
+async def expire(connection: Connection, now: datetime, limit: int) -> int:
+    """Mark up to `limit` open commands of all devices whose time is over as expired; returns how many.
+
+    Nobody may ever take one of a device that is not heard of again.
+    """
+    return (await connection.execute(_EXPIRE_ALL, {"now": now, "limit": limit})).rowcount
+
+
 async def mark(
     connection: Connection, command_id: UUID, state: State, at: datetime, detail: str | None = None
 ) -> DeviceCommand | None:
@@ -162,6 +184,12 @@ async def list_commands(
 async def open_commands(connection: Connection, device_id: int, *, limit: int) -> list[DeviceCommand]:
     """Return a device's commands that wait or are under way, oldest first."""
     return await fetch_all(connection, DeviceCommand, _OPEN, {"device_id": device_id, "limit": limit})
+
+
+async def devices_with_open(connection: Connection, device_ids: Sequence[int]) -> set[int]:
+    """Return those of these devices that have commands which wait or are under way."""
+    rows = await connection.execute(_DEVICES_WITH_OPEN, {"device_ids": list(device_ids)})
+    return {device_id for (device_id,) in await rows.fetchall()}
 
 
 async def devices_with_waiting(

@@ -12,9 +12,10 @@ from chirpstack_api import integration  # type: ignore[import-untyped]
 from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
 from nats.aio.client import Client
 
+from deploy.messages import ListenError
 from deploy.temporary import TemporaryNats as Nats
 from deploy.temporary import free_port
-from ingest.callbacks.app import CallbacksRoleConfig, ListenError
+from ingest.callbacks.app import CallbacksRoleConfig
 from ingest.callbacks.context import CallbacksConfig
 from protocols.timestamps import from_datetime, parse_timestamp
 from storage.database import Pool
@@ -314,3 +315,21 @@ async def test_a_taken_address_is_said(config: CallbacksRoleConfig, pool: Pool, 
         with pytest.raises(ListenError, match="GRIDWIRE_CALLBACKS_PORT"):
             async with callbacks_role(config, pool, bus):
                 pass
+
+
+@pytest.mark.usefixtures("served")
+async def test_why_a_downlink_failed_is_kept_as_the_database_can(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    device_id = await meter(pool, EUI)
+    failed = await command(pool, device_id)
+    event = {
+        "end_device_ids": {"device_id": "dev1", "application_ids": {"application_id": "app1"}},
+        "correlation_ids": [f"gridwire:{failed}"],
+        "downlink_failed": {"error": {"name": "too\0long", "message_format": "x" * 5_000}},
+    }
+    assert (await things_stack(client, event, "/failed")).status_code == 200
+    detail = (await get_command(pool, failed)).detail
+    assert detail is not None
+    assert detail.startswith("too\ufffdlong: xxx")
+    assert len(detail) == 1_000

@@ -20,7 +20,7 @@ from nats.js.errors import NotFoundError
 
 from deploy.temporary import TemporaryNats as Nats
 from ingest import seen
-from ingest.mqtt import batteries as battery_role
+from ingest.mqtt import role
 from ingest.mqtt.commands import RelayConfig
 from ingest.mqtt.connection import BrokerConfig, BrokerConnection, Message
 from ingest.mqtt.ingestor import IngestorConfig
@@ -30,6 +30,7 @@ from protocols.battery.commands import Answer, decode_command, encode_answer
 from protocols.battery.topics import Channel
 from storage.database import Pool, open_pool
 from storage.queries import batteries, devices
+from stream.codecs.pool import CodecPool
 from stream.frames import decode_frame
 from stream.headers import FrameHeader
 from stream.log import STREAM, LogConfig, ensure_log
@@ -58,7 +59,8 @@ async def config(nats: Nats, bus: Client) -> IngestorConfig:
 async def run(
     config: IngestorConfig, pool: Pool, bus: Client, stop: asyncio.Event, is_ready: asyncio.Event
 ) -> None:
-    await battery_role.run(config, relay=RELAY, pool=pool, bus=bus, stop=stop, ready=is_ready.set)
+    codecs = CodecPool(clock)  # starts no process before a payload needs one
+    await role.run(config, relay=RELAY, pool=pool, bus=bus, codecs=codecs, stop=stop, ready=is_ready.set)
 
 
 @asynccontextmanager
