@@ -78,7 +78,7 @@ def decode(data: bytes, message: Message) -> dict[str, Any]:
 
 
 def encode(values: Mapping[str, Any], message: Message) -> bytes:
-    """Write scalars, texts, bytes and timestamps (RFC 3339 text), in order of number, without zero values.
+    """Write fields in order of number, without zero values; times are RFC 3339 text, lists are repeated ones.
 
     Raises `ValueError` for a name that the table has not, and for a kind that is only read.
     """
@@ -86,9 +86,10 @@ def encode(values: Mapping[str, Any], message: Message) -> bytes:
     if unknown:
         raise ValueError(f"the message has no field {min(unknown)!r}")
     return b"".join(
-        _write_field(number, field, values[field.name])
+        _write_field(number, field, value)
         for number, field in sorted(message.items())
         if values.get(field.name)
+        for value in (values[field.name] if field.is_repeated else (values[field.name],))
     )
 
 
@@ -253,6 +254,11 @@ def _write_field(number: int, field: Field, value: Any) -> bytes:
     match field.kind:
         case Kind.UINT32 | Kind.INT32 | Kind.INT64 | Kind.BOOL:
             return key + _varint(int(value))
+        case Kind.FLOAT | Kind.DOUBLE:
+            return key + struct.pack("<f" if field.kind is Kind.FLOAT else "<d", value)
+        case Kind.MESSAGE:
+            assert field.message is not None
+            data = encode(value, field.message)
         case Kind.STRING:
             data = value.encode()
         case Kind.BYTES:

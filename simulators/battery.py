@@ -13,12 +13,15 @@ from uuid import UUID
 
 import msgspec
 
+from protocols.battery import topics
 from protocols.battery.commands import STATE_AFTER, Answer, State, decode_command, encode_answer
 from protocols.battery.flags import BIT
+from protocols.battery.frames import ENCODERS
 from protocols.battery.telemetry import Position, Sample, encode
+from protocols.battery.topics import Channel
 from protocols.samples import DecodeError
 from protocols.timestamps import format_utc_ms
-from simulators.faults import NO_FAULTS, Faults, blank, dirty_entries, happens
+from simulators.faults import NO_FAULTS, Faults, Parcel, blank, dirty_entries, happens, on_wire, parcels
 from simulators.pack import LOW_PCT, Mode, Pack, PackSpec
 from simulators.records import BatteryRow, Counted, Record
 from simulators.timers import US_PER_S
@@ -30,8 +33,23 @@ FIELDS = ("voltage_v", "current_a", "soc_pct", "soh_pct", "cycles", "temperature
 
 
 @dataclass(frozen=True, slots=True)
+class RawFrames:
+    """How a BMS's frames travel: binary or as hex text, on a topic with or without the protocol's name.
+
+    `protocol`: a name of `protocols.battery.frames.ENCODERS`.
+    """
+
+    protocol: str
+    is_hex: bool = False
+    names_protocol: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class BatterySettings:
-    """One battery: a sample each `interval_s`, up to `batch_max` in a message, `buffer_max` waiting."""
+    """One battery: a sample each `interval_s`, up to `batch_max` in a message, `buffer_max` waiting.
+
+    `raw`: it sends the frames of its BMS as they are, and no telemetry.
+    """
 
     serial: str
     interval_s: float = 2.0
@@ -39,6 +57,7 @@ class BatterySettings:
     buffer_max: int = 5_000
     pack: PackSpec = DEFAULT_PACK
     faults: Faults = NO_FAULTS
+    raw: RawFrames | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +68,24 @@ class _Taken:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """One telemetry message, and what it puts into the ledger once it is acknowledged."""
+    """One message, and what it puts into the ledger once it is acknowledged.
 
+    `text` is telemetry; where there are `frames`, it is those of a BMS instead.
+    """
+
+    topic: str
     text: str
     rows: tuple[BatteryRow, ...]
+    frames: bytes = b""
+
+    def parcels(self, faults: Faults, rng: random.Random) -> list[Parcel]:
+        """What goes over the wire for it."""
+        if self.frames:
+            return parcels(self.frames, faults, rng)
+        return [
+            Parcel(each.text.encode(), each.delay_s, each.is_extra, each.drops_link)
+            for each in on_wire(self.text, faults, rng)
+        ]
 
 
 class Battery:
@@ -120,6 +153,8 @@ class Battery:
         """The broker has the batch that `outgoing` gave."""
         assert self._flying is not None, "only what was sent can be acknowledged"
         self._records.extend(self._flying.rows)
+        if self._flying.frames:
+            self._records.append(Counted("battery_frames"))
         self._flying = self._held.popleft() if self._held else None
 
     def flush(self) -> None:
@@ -169,6 +204,8 @@ class Battery:
             temperatures_c=[round(value, 1) for value in pack.temperatures_c],
             cell_voltages_v=cells_v,
         )
+        if self.settings.raw is not None:
+            return sample  # a frame has all of its fields
         lost = blank(("position", "flags"), FIELDS, self.settings.faults, self._rng)
         return msgspec.structs.replace(sample, **{name: None for name in lost if name is not None})
 
@@ -183,6 +220,8 @@ class Battery:
         return sum(1 << BIT[name] for name, is_set in states.items() if is_set)
 
     def _next_batch(self) -> Batch | None:
+        if self.settings.raw is not None:
+            return self._next_frames(self.settings.raw)
         count = min(self.settings.batch_max, len(self._buffer))
         taken = [self._buffer.popleft() for _ in range(count)]
         taken = dirty_entries(taken, self.settings.faults, self._rng)
@@ -190,7 +229,21 @@ class Battery:
             return None
         kind = "single" if len(taken) == 1 else "array"
         rows = tuple(self._row(one, kind) for one in taken)
-        return Batch(encode([one.sample for one in taken]).decode(), rows)
+        topic = topics.build(self.settings.serial, Channel.TELEMETRY)
+        return Batch(topic, encode([one.sample for one in taken]).decode(), rows)
+
+    def _next_frames(self, raw: RawFrames) -> Batch:
+        """Frames have no time of their own: only what is true now is worth sending."""
+        taken = self._buffer.pop()
+        self._buffer.clear()
+        frames = ENCODERS[raw.protocol](taken.sample)
+        topic = topics.build(self.settings.serial, Channel.RAW)
+        return Batch(
+            f"{topic}/{raw.protocol}" if raw.names_protocol else topic,
+            "",
+            (),
+            frames.hex(" ").encode() if raw.is_hex else frames,
+        )
 
     def _row(self, taken: _Taken, kind: str) -> BatteryRow:
         sample = taken.sample

@@ -51,6 +51,9 @@ class Faults:
     For each charger: `ids_restart`, message ids are 1, 2, 3 and begin again with each boot and link;
     `no_boot`, it never sends a BootNotification by itself; `clock_unset`, it lives in 1970 until the first
     answer to a BootNotification.
+    Of meters: `register_reset` and `meter_replaced`, for each reading, to count from zero again or from what
+    a new meter shows, both with a new session; `session_lost`, for each message, to join again and count
+    messages from zero; `near_rollover`, for each meter, to begin just below its register's end.
     """
 
     disconnect: float = 0.0
@@ -76,6 +79,10 @@ class Faults:
     entry_out_of_order: float = 0.0
     zero_tag: float = 0.0
     zero_field: float = 0.0
+    register_reset: float = 0.0
+    meter_replaced: float = 0.0
+    session_lost: float = 0.0
+    near_rollover: float = 0.0
 
 
 NO_FAULTS = Faults()
@@ -110,6 +117,10 @@ PRESETS: Mapping[str, Faults] = MappingProxyType(
             no_boot=0.1,
             clock_unset=0.1,
             disconnect=0.01,
+            register_reset=0.001,
+            meter_replaced=0.0005,
+            session_lost=0.01,
+            near_rollover=0.1,
         ),
     }
 )
@@ -182,6 +193,43 @@ def on_wire(
     if happens(faults.duplicate, rng):
         sends.append(Send(_changed(text, {}, again), delay_s, is_extra=True))
     return sends
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One message on the wire as bytes; the rest as in `Send`."""
+
+    payload: bytes
+    delay_s: float = 0.0
+    is_extra: bool = False
+    drops_link: bool = False
+
+
+def parcels(
+    payload: bytes,
+    faults: Faults,
+    rng: random.Random,
+    *,
+    spoilt: bytes | None = None,
+    again: bytes | None = None,
+) -> list[Parcel]:
+    """What is sent for one message of bytes, which is always among it; as `on_wire`.
+
+    `spoilt`: the same message with times of 1970, if it has times; `again`: how it looks when it comes twice.
+    """
+    bad: list[bytes] = []
+    if happens(faults.rubbish, rng):
+        bad.append(rng.choice(RUBBISH).encode() or bytes([rng.randrange(256)]))
+    if len(payload) > 1 and happens(faults.truncated, rng):
+        bad.append(payload[: rng.randrange(1, len(payload))])
+    if spoilt is not None and happens(faults.clock_1970, rng):
+        bad.append(spoilt)
+    found = [Parcel(each, is_extra=True) for each in bad]
+    delay_s = rng.uniform(0, LATE_S_MAX) if happens(faults.late, rng) else 0.0
+    found.append(Parcel(payload, delay_s, drops_link=happens(faults.disconnect, rng)))
+    if happens(faults.duplicate, rng):
+        found.append(Parcel(payload if again is None else again, delay_s, is_extra=True))
+    return found
 
 
 def misspelt(payload: dict[str, object], faults: Faults, rng: random.Random) -> dict[str, object]:

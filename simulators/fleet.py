@@ -1,4 +1,4 @@
-"""A fleet of simulated chargers and batteries against a gateway and a broker, and its ledger.
+"""A fleet of simulated chargers, batteries and meters against a platform, and its ledger.
 
 Used by `gridwire simulate` and by end-to-end tests. Devices start one after another, outlive whatever becomes
 of the platform, and on stop end their sessions and wait, for a bounded time, for the last acknowledgements.
@@ -15,13 +15,18 @@ from types import MappingProxyType
 import structlog
 
 from protocols.ocpp.surface import Version
-from simulators.battery import Battery, BatterySettings
-from simulators.battery_client import BatteryClient, BrokerConfig
+from simulators.battery import BatterySettings
+from simulators.battery_client import BatteryClient
+from simulators.battery_fleet import battery_clients, raw_frames
 from simulators.charger import ChargePoint
 from simulators.charger_client import ChargerClient, LinkConfig
 from simulators.charger_settings import ChargerSettings, Span
 from simulators.faults import Faults, preset
-from simulators.ledger import Ledger, registers_wh
+from simulators.ledger import Ledger, last_meter_rows, registers_wh
+from simulators.lorawan_client import LorawanClient
+from simulators.meter_fleet import MeterFleet, meter_identities
+from simulators.mqtt_link import BrokerConfig
+from simulators.nbiot_client import NbiotClient, NbiotConfig
 from simulators.pack import PackSpec
 from simulators.records import Clock
 
@@ -33,7 +38,8 @@ DEFAULT_ID_TAG = "SIM-TAG-0001"
 RAMP_S_MAX = 10.0
 RAMP_PER_S = 50.0
 POLL_S = 0.2
-Client = ChargerClient | BatteryClient
+_TOTALS = ("charger_rows", "battery_rows", "battery_frames", "meter_rows")
+Client = ChargerClient | BatteryClient | LorawanClient | NbiotClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,10 @@ class FleetConfig:
     of a preset, or probabilities. `versions`: weights of the OCPP versions that the chargers speak, dealt out
     evenly over their numbers. `sessions_per_charger`: None for endless; else `run` returns when all are
     had. `speed` shortens sessions and fills batteries faster; intervals and timestamps stay real. Above
-    `mqtt_connections_max`, batteries share connections. `clock` returns microseconds since 1970 UTC.
+    `mqtt_connections_max`, batteries share connections. `raw_battery_share`, 0 to 1, of the batteries send
+    frames of a BMS. `lorawan_mqtt_url`: the broker that network servers publish to, None for `mqtt_url`;
+    `meter_token`: of meters on CoAP; NB-IoT meters send each `nbiot_readings` readings. `clock` returns
+    microseconds since 1970 UTC.
     """
 
     chargers: int
@@ -75,6 +84,15 @@ class FleetConfig:
     retry_s_max: float = 10.0
     finish_s: float = 10.0
     report_s: float = 10.0
+    raw_battery_share: float = 0.0
+    lorawan_meters: int = 0
+    nbiot_meters: int = 0
+    lorawan_mqtt_url: str | None = None
+    coap_url: str = "coap://127.0.0.1:5683"
+    udp_address: str = "127.0.0.1:5684"
+    meter_token: str | None = field(default=None, repr=False)
+    meter_interval_s: int = 60
+    nbiot_readings: int = 5
 
 
 def charger_identities(count: int, prefix: str = CHARGER_PREFIX) -> list[str]:
@@ -119,11 +137,12 @@ async def run(config: FleetConfig, *, stop: asyncio.Event, ready: Callable[[], N
     """
     async with Ledger.open(config.ledger_path) as ledger, asyncio.TaskGroup() as group:
         chargers, batteries = _chargers(config, ledger), _batteries(config, ledger)
+        meters = _meters(config, ledger)
         report = group.create_task(_report(config, chargers, batteries, ledger))
-        running = await _ramp_up(group, [chargers, batteries], stop)
+        running = await _ramp_up(group, [chargers, batteries, meters], stop)
         ready()
         await _until_over(config, chargers, stop)
-        clients: list[Client] = [*chargers, *batteries]
+        clients: list[Client] = [*chargers, *batteries, *meters]
         for client in clients:
             client.finish()
         if running:
@@ -171,26 +190,46 @@ def _chargers(config: FleetConfig, ledger: Ledger) -> list[ChargerClient]:
 
 def _batteries(config: FleetConfig, ledger: Ledger) -> list[BatteryClient]:
     faults = _faults(config)
-    broker = BrokerConfig(
-        config.mqtt_url, retry_s=config.retry_s, retry_s_max=config.retry_s_max, finish_s=config.finish_s
+    settings = [
+        BatterySettings(
+            serial,
+            config.battery_interval_s,
+            pack=PackSpec(speed=config.speed),
+            faults=faults,
+            raw=raw_frames(number, config.raw_battery_share),
+        )
+        for number, serial in enumerate(battery_serials(config.batteries, config.battery_prefix), start=1)
+    ]
+    return battery_clients(
+        settings, _broker(config, config.mqtt_url), ledger.record, config.clock,
+        lambda name: _dice(config, name), config.mqtt_connections_max,
+    )  # fmt: skip
+
+
+def _meters(config: FleetConfig, ledger: Ledger) -> list[LorawanClient | NbiotClient]:
+    nbiot = NbiotConfig(
+        config.coap_url,
+        config.udp_address,
+        config.meter_token,
+        retry_s=config.retry_s,
+        retry_s_max=config.retry_s_max,
+        finish_s=config.finish_s,
     )
-    batteries = [
-        Battery(
-            BatterySettings(
-                serial, config.battery_interval_s, pack=PackSpec(speed=config.speed), faults=faults
-            ),
-            _dice(config, serial),
-            config.clock(),
-        )
-        for serial in battery_serials(config.batteries, config.battery_prefix)
-    ]
-    links = min(len(batteries), config.mqtt_connections_max)
-    return [
-        BatteryClient(
-            batteries[link::links], broker, ledger.record, config.clock, _dice(config, f"mqtt {link}")
-        )
-        for link in range(links)
-    ]
+    fleet = MeterFleet(
+        meter_identities(config.lorawan_meters, config.nbiot_meters),
+        broker=_broker(config, config.lorawan_mqtt_url or config.mqtt_url),
+        nbiot=nbiot,
+        states=last_meter_rows(config.ledger_path),
+        faults=_faults(config),
+        interval_s=config.meter_interval_s,
+        nbiot_readings=config.nbiot_readings,
+        speed=config.speed,
+    )
+    return fleet.clients(ledger.record, config.clock, lambda name: _dice(config, name))
+
+
+def _broker(config: FleetConfig, url: str) -> BrokerConfig:
+    return BrokerConfig(url, retry_s=config.retry_s, retry_s_max=config.retry_s_max, finish_s=config.finish_s)
 
 
 def _faults(config: FleetConfig) -> Faults:
@@ -245,7 +284,10 @@ def _log_counts(
         chargers_connected=sum(client.model.is_connected for client in chargers),
         battery_links_connected=sum(client.is_connected for client in batteries),
         samples_waiting=sum(battery.waiting for client in batteries for battery in client.batteries.values()),
-        **{name: ledger.totals[name] for name in ("charger_rows", "battery_rows")},
+        **{
+            name: ledger.totals[name]
+            for name in ("charger_rows", "battery_rows", "battery_frames", "meter_rows")
+        },
         sessions_started=ledger.totals["sessions_started"],
         session_stops=ledger.totals["session_stops"],
     )

@@ -9,12 +9,20 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from simulators.records import BatteryRow, ChargerRow, Counted, Record, SessionStarted, SessionStopped
+from simulators.records import (
+    BatteryRow,
+    ChargerRow,
+    Counted,
+    MeterRow,
+    Record,
+    SessionStarted,
+    SessionStopped,
+)
 
 QUEUE_MAX = 20_000  # acknowledgements that wait to be written; devices wait while it is full
 BATCH_MAX = 5_000
@@ -40,6 +48,17 @@ CREATE TABLE IF NOT EXISTS charger_rows (
     context   TEXT NOT NULL,
     value     REAL NOT NULL
 );
+CREATE TABLE IF NOT EXISTS meter_rows (
+    id             INTEGER PRIMARY KEY,
+    identity       TEXT NOT NULL,
+    ts_us          INTEGER NOT NULL,
+    quantity       TEXT NOT NULL,
+    value          REAL NOT NULL,
+    register_milli INTEGER NOT NULL,
+    consumed_milli INTEGER NOT NULL,
+    is_open        INTEGER NOT NULL,
+    UNIQUE (identity, ts_us)  -- a reading may travel in several messages
+);
 CREATE TABLE IF NOT EXISTS sessions (
     identity       TEXT NOT NULL,
     connector      INTEGER NOT NULL,
@@ -63,6 +82,10 @@ _CHARGER = """
 INSERT INTO charger_rows (identity, connector, ts_us, measurand, phase, location, context, value)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
+_METER = """
+INSERT OR IGNORE INTO meter_rows (identity, ts_us, quantity, value, register_milli, consumed_milli, is_open)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
 _STARTED = """
 INSERT OR IGNORE INTO sessions (identity, connector, transaction_id, id_tag, started, meter_start_wh)
 VALUES (?, ?, ?, ?, ?, ?)
@@ -77,6 +100,7 @@ INSERT INTO counts (name, times) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET 
 _PRUNE = (
     "DELETE FROM battery_rows WHERE id <= (SELECT max(id) FROM battery_rows) - ?",
     "DELETE FROM charger_rows WHERE id <= (SELECT max(id) FROM charger_rows) - ?",
+    "DELETE FROM meter_rows WHERE id <= (SELECT max(id) FROM meter_rows) - ?",
 )
 
 
@@ -174,7 +198,7 @@ class Ledger:
     def _commit(self, batch: Iterable[Record]) -> None:
         """One transaction. Starts come before stops, as they were acknowledged before them."""
         rows: dict[str, list[tuple[object, ...]]] = {
-            statement: [] for statement in (_BATTERY, _CHARGER, _STARTED, _STOPPED)
+            statement: [] for statement in (_BATTERY, _CHARGER, _METER, _STARTED, _STOPPED)
         }
         counts: dict[str, int] = defaultdict(int)
         for record in batch:
@@ -195,7 +219,7 @@ class Ledger:
 
 
 def _statement(
-    record: BatteryRow | ChargerRow | SessionStarted | SessionStopped,
+    record: BatteryRow | ChargerRow | MeterRow | SessionStarted | SessionStopped,
 ) -> tuple[str, tuple[object, ...], str]:
     match record:
         case BatteryRow():
@@ -209,6 +233,8 @@ def _statement(
                 record.phase, record.location, record.context, record.value,
             )  # fmt: skip
             return _CHARGER, values, "charger_rows"
+        case MeterRow():
+            return _METER, astuple(record), "meter_rows"
         case SessionStarted():
             values = (
                 record.identity, record.connector_id, record.transaction_id,
@@ -278,6 +304,28 @@ def registers_wh(path: Path) -> dict[str, int]:
         SELECT identity, max(max(meter_start_wh, coalesce(meter_stop_wh, 0))) FROM sessions GROUP BY identity
     """
     return {str(identity): int(register) for identity, register in _read(path, statement)}
+
+
+def meter_rows(path: Path) -> list[MeterRow]:
+    """Every acknowledged reading that is kept, by meter and time."""
+    statement = """
+        SELECT identity, ts_us, quantity, value, register_milli, consumed_milli, is_open
+        FROM meter_rows ORDER BY identity, ts_us
+    """
+    return [_meter_row(row) for row in _read(path, statement)]
+
+
+def last_meter_rows(path: Path) -> dict[str, MeterRow]:
+    """The newest acknowledged reading of each meter, by identity."""
+    statement = """
+        SELECT identity, max(ts_us), quantity, value, register_milli, consumed_milli, is_open
+        FROM meter_rows GROUP BY identity
+    """
+    return {row[0]: _meter_row(row) for row in _read(path, statement)}
+
+
+def _meter_row(row: Sequence[Any]) -> MeterRow:
+    return MeterRow(row[0], row[1], row[2], row[3], row[4], row[5], bool(row[6]))
 
 
 def _read(path: Path, statement: str) -> list[Any]:

@@ -42,6 +42,24 @@ class BatteryRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterRow:
+    """One acknowledged reading of a meter.
+
+    `value` is the register as the platform stores it, in the unit of `quantity`. `register_milli` and
+    `consumed_milli`: the register, and all that ever ran through this meter whatever became of its register,
+    in mWh or ml.
+    """
+
+    identity: str
+    ts_us: int
+    quantity: str
+    value: float
+    register_milli: int
+    consumed_milli: int
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SessionStarted:
     """An acknowledged start: StartTransaction, or a TransactionEvent Started of 2.x.
 
@@ -75,6 +93,6 @@ class Counted:
     times: int = 1
 
 
-Record = ChargerRow | BatteryRow | SessionStarted | SessionStopped | Counted
+Record = ChargerRow | BatteryRow | MeterRow | SessionStarted | SessionStopped | Counted
 Recorder = Callable[[Sequence[Record]], Awaitable[None]]
 Clock = Callable[[], int]

@@ -10,14 +10,15 @@ from uuid import UUID
 import aiomqtt
 
 from deploy.temporary import TemporaryNats as Nats
-from protocols.battery import topics
+from protocols.battery import frames, topics
 from protocols.battery.commands import Answer, Command, decode_answer, encode_command
 from protocols.battery.telemetry import decode
 from protocols.battery.topics import Channel
 from protocols.samples import DecodeError
-from simulators.battery import Battery, BatterySettings
-from simulators.battery_client import BatteryClient, BrokerConfig
+from simulators.battery import Battery, BatterySettings, RawFrames
+from simulators.battery_client import BatteryClient
 from simulators.faults import Faults
+from simulators.mqtt_link import BrokerConfig
 from simulators.records import BatteryRow
 from tests.simulators.central import until
 from tests.simulators.test_charger_client import Recorded, clock
@@ -53,11 +54,16 @@ class Platform:
         await self.client.publish(topics.build(serial, Channel.COMMAND), encode_command(order), qos=1)
 
 
-@asynccontextmanager
-async def platform(nats: Nats) -> AsyncIterator[Platform]:
+def subscriber(nats: Nats) -> aiomqtt.Client:
+    """A client that may hear everything."""
     host, port = nats.device_mqtt_url.removeprefix("mqtt://").split(":")
     owner, password = nats.mqtt_url.removeprefix("mqtt://").split("@")[0].split(":")
-    async with aiomqtt.Client(host, int(port), username=owner, password=password) as client:
+    return aiomqtt.Client(host, int(port), username=owner, password=password)
+
+
+@asynccontextmanager
+async def platform(nats: Nats) -> AsyncIterator[Platform]:
+    async with subscriber(nats) as client:
         for channel in (Channel.TELEMETRY, Channel.ANSWER):
             await client.subscribe(topics.subscription(channel), qos=1)
         one = Platform(client)
@@ -171,3 +177,28 @@ async def test_finishing_without_a_broker_is_bounded(nats: Nats) -> None:
     assert time.monotonic() - started_s < 10
     assert not recorded.of(BatteryRow)
     nats.start()
+
+
+async def test_a_battery_with_raw_frames_sends_them_binary_or_as_hex(nats: Nats) -> None:
+    recorded = Recorded()
+    raws = [RawFrames("jbd"), RawFrames("jk", is_hex=True, names_protocol=False)]
+    packs = [
+        Battery(BatterySettings(f"R-{number}", 0.1, raw=raw), random.Random(number), clock())
+        for number, raw in enumerate(raws)
+    ]
+    broker = BrokerConfig(nats.device_mqtt_url, retry_s=0.1, retry_s_max=0.5, ack_timeout_s=5, finish_s=8)
+    one = BatteryClient(packs, broker, recorded.record, clock, random.Random(1))
+    heard: set[tuple[str, tuple[str, ...]]] = set()
+    async with asyncio.timeout(30), subscriber(nats) as client:
+        await client.subscribe(topics.subscription(Channel.RAW), qos=1)
+        running = asyncio.create_task(one.run())
+        async for message in client.messages:
+            topic = str(message.topic)
+            answer = frames.decode(message.payload, topics.raw_protocol(topic), received_at_us=1)
+            heard.add((topic.rpartition("R-")[2], answer.protocols))
+            if len(heard) == 2:
+                break
+        one.finish()
+        await running
+    assert heard == {("0/raw/jbd", ("jbd",)), ("1/raw", ("jk",))}
+    assert recorded.total("battery_frames") >= 2

@@ -12,10 +12,12 @@ from simulators.faults import (
     PRESETS,
     RUBBISH,
     Faults,
+    Parcel,
     Send,
     dirty_entries,
     misspelt,
     on_wire,
+    parcels,
     preset,
 )
 
@@ -52,6 +54,23 @@ def test_the_message_itself_is_always_sent_once_and_no_other_counts(seed: int, c
     assert [send.text for send in own] == [CALL]
     assert not any(send.drops_link for send in sends if send.is_extra)
     assert all(0 <= send.delay_s <= LATE_S_MAX for send in sends)
+
+
+@given(
+    st.integers(), st.lists(st.floats(0, 1), min_size=len(fields(Faults)), max_size=len(fields(Faults))),
+    st.binary(max_size=40), st.none() | st.binary(max_size=9),
+)  # fmt: skip
+def test_the_same_holds_for_messages_of_bytes(
+    seed: int, chances: list[float], payload: bytes, spoilt: bytes | None
+) -> None:
+    sends = parcels(payload, Faults(*chances), random.Random(seed), spoilt=spoilt, again=b"again")
+    assert [send.payload for send in sends if not send.is_extra] == [payload]
+    assert not any(send.drops_link for send in sends if send.is_extra)
+    assert parcels(payload, NO_FAULTS, random.Random(seed), spoilt=spoilt) == [Parcel(payload)]
+    twice = parcels(
+        payload, Faults(duplicate=1, clock_1970=1), random.Random(seed), spoilt=b"old", again=b"x"
+    )
+    assert [send.payload for send in twice] == [b"old", payload, b"x"]
 
 
 def test_each_fault_does_what_it_is_called() -> None:

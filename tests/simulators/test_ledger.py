@@ -5,7 +5,14 @@ import pytest
 
 from simulators import ledger
 from simulators.ledger import Ledger
-from simulators.records import BatteryRow, ChargerRow, Counted, SessionStarted, SessionStopped
+from simulators.records import (
+    BatteryRow,
+    ChargerRow,
+    Counted,
+    MeterRow,
+    SessionStarted,
+    SessionStopped,
+)
 
 BATTERY = BatteryRow("BAT-1", 1_000, 3, "single", b'{"soc_pct":1.5}')
 CHARGER = ChargerRow("CP-1", 1, 2_000, "Voltage", "L1-N", "Outlet", "Sample.Periodic", 230.1)
@@ -33,6 +40,18 @@ async def test_a_second_run_goes_on_in_the_same_file(tmp_path: Path) -> None:
             await one.record([STARTED, BATTERY])
     assert len(ledger.battery_rows(path)) == 2
     assert len(ledger.sessions(path)) == 1
+
+
+async def test_a_reading_that_travelled_twice_is_one_row(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.sqlite"
+    older = MeterRow("70b3", 1_000_000, "water_m3", 0.5, 500_100, 900, True)
+    newer = MeterRow("70b3", 2_000_000, "water_m3", 0.6, 600_000, 100_800, False)
+    other = MeterRow("3569", 1_000_000, "gas_m3", 0.5, 500_000, 0, True)
+    async with Ledger.open(path) as one:
+        await one.record([newer, other, older])
+        await one.record([older, newer])
+    assert ledger.meter_rows(path) == [other, older, newer]
+    assert ledger.last_meter_rows(path) == {"70b3": newer, "3569": other}
 
 
 async def test_it_can_be_read_while_it_is_written(tmp_path: Path) -> None:
