@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CHARGERS ?= 50
 BATTERIES ?= 200
+METERS ?= 60
 JOBS ?= 3
 ARGS ?=
 
@@ -29,8 +30,8 @@ $(VENV)/dev.stamp: requirements-dev.lock $(VENV)/runtime.stamp
 
 install: $(VENV)/runtime.stamp ## the virtual environment, from the hashed lock file
 
-up: $(VENV)/runtime.stamp ## run everything, with a simulated fleet: make up CHARGERS=50 BATTERIES=200
-	@$(BIN)/gridwire up --chargers $(CHARGERS) --batteries $(BATTERIES) $(ARGS)
+up: $(VENV)/runtime.stamp ## run everything, with a simulated fleet: make up CHARGERS=50 BATTERIES=200 METERS=60
+	@$(BIN)/gridwire up --chargers $(CHARGERS) --batteries $(BATTERIES) --meters $(METERS) $(ARGS)
 
 test: $(VENV)/dev.stamp ## all tests, on real servers: make test JOBS=0 ARGS='-k ledger'
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)

@@ -46,14 +46,15 @@ def secret(folder: Path, name: str) -> str:
     return path.read_text()
 
 
-def check_ports(host: str, ports: Mapping[str, int]) -> None:
+def check_ports(host: str, ports: Mapping[str, int], kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
     """Refuse to begin while another program listens on a port that is ours to take.
 
-    `ports` maps the setting's name to the port.
+    `ports` maps the setting's name to the port; `kind`: of TCP (streams), or of UDP (datagrams).
     """
     for setting, port in ports.items():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with socket.socket(type=kind) as probe:
+            if kind is socket.SOCK_STREAM:  # a port of an old connection may be taken at once
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
             except OSError as error:

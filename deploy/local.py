@@ -7,12 +7,14 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
 from rich.console import Console
 from rich.live import Live
 
@@ -86,6 +88,8 @@ class LocalRun:
         began = time.monotonic()
         settings = self._settings
         check_ports(settings.listen_host, _ports(settings))
+        datagrams = {"GRIDWIRE_COAP_PORT": settings.coap_port, "GRIDWIRE_UDP_PORT": settings.udp_port}
+        check_ports(settings.listen_host, datagrams, socket.SOCK_DGRAM)
         check_ports("127.0.0.1", {"GRIDWIRE_NATS_PORT": settings.nats_port})
         with self._console.status("preparing the data folder ..."):
             postgres, nats = await asyncio.to_thread(_prepare_servers, settings, self._folder)
@@ -97,12 +101,12 @@ class LocalRun:
             await asyncio.to_thread(postgres.ensure_database)
             lines = await asyncio.to_thread(self._plan.prepare, environment, self._folder)
         self._console.print("  [green]ok[/green] database migrated")
-        for role in self._plan.roles:
-            await self._step(role, _role_service(role, ("serve", role), environment))
+        await self._start_roles(environment)
         if self._plan.fleet:
             devices = {
                 **environment,
                 "GRIDWIRE_MQTT_URL": nats.device_mqtt_url,
+                "GRIDWIRE_LORAWAN_MQTT_URL": nats.network_mqtt_url,
                 "GRIDWIRE_FLEET_PASSWORD": secret(self._folder, "fleet_password"),
             }
             fleet = _role_service("simulate", ("simulate", *self._plan.fleet), devices)
@@ -123,6 +127,16 @@ class LocalRun:
         path = self._folder / SERVERS_FILE
         path.touch(mode=0o600)
         path.write_text(json.dumps(urls))
+
+    async def _start_roles(self, environment: Mapping[str, str]) -> None:
+        """Start the roles at once: none waits for another, and most of their time is importing."""
+
+        async def started(role: str) -> None:
+            await self.supervisor.start(_role_service(role, ("serve", role), environment))
+            self._console.print(f"  [green]ok[/green] {role}")
+
+        with self._console.status("starting roles ..."):
+            await asyncio.gather(*map(started, self._plan.roles))
 
     async def _step(self, text: str, service: Service) -> None:
         with self._console.status(f"{text} ..."):
@@ -177,6 +191,7 @@ def _prepare_servers(settings: Settings, folder: Path) -> tuple[PostgresServer, 
         mqtt_host=settings.listen_host,
         mqtt_port=settings.mqtt_port,
         password=secret(folder, "nats_password"),
+        network_password=secret(folder, "network_password"),
         # the log, and as much again for what MQTT sessions hold
         store_bytes_max=2 * settings.log_bytes_max,
     )
@@ -210,7 +225,7 @@ def _environment(
     own = settings.model_dump(exclude_none=True, exclude={"secret_key"})
     return {
         **os.environ,
-        **{f"GRIDWIRE_{name.upper()}": str(value) for name, value in own.items()},
+        **{f"GRIDWIRE_{name.upper()}": _plain(value) for name, value in own.items()},
         "GRIDWIRE_DATA_DIR": str(folder),
         "GRIDWIRE_DATABASE_URL": postgres.url,
         "GRIDWIRE_NATS_URL": nats.url,
@@ -220,12 +235,17 @@ def _environment(
     }
 
 
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
 def _ports(settings: Settings) -> dict[str, int]:
     ports = {
         "GRIDWIRE_HTTP_PORT": settings.http_port,
         "GRIDWIRE_OCPP_PORT": settings.ocpp_port,
         "GRIDWIRE_OCPP_TLS_PORT": settings.ocpp_tls_port,
         "GRIDWIRE_MQTT_PORT": settings.mqtt_port,
+        "GRIDWIRE_CALLBACKS_PORT": settings.callbacks_port,
     }
     return {name: port for name, port in ports.items() if port}
 
@@ -246,6 +266,8 @@ def _addresses(settings: Settings) -> tuple[tuple[str, str], ...]:
             "batteries publish to",
             f"mqtt://{host}:{settings.mqtt_port}  gridwire/batteries/<serial>/telemetry",
         ),
+        ("meters send to", f"coap://{host}:{settings.coap_port}/up/<IMEI>  or UDP {settings.udp_port}"),
+        ("network servers call", f"http://{host}:{settings.callbacks_port}/chirpstack, /things-stack"),
     )
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +16,25 @@ from deploy.messages import SetupError
 
 OWNER = "gridwire"
 DEVICE = "device"
-# A battery may say what it measured and answer, and hear its commands; nothing else on the bus is its
-# business. MQTT's `/` is the bus's `.`, so without this a device could write into the log itself.
+NETWORK = "network"
+# A battery or meter may say what it measured and answer, and hear its commands; nothing else on the bus is
+# its business. MQTT's `/` is the bus's `.`, so without this a device could write into the log itself.
 DEVICE_PUBLISHES = (
     "gridwire.batteries.*.telemetry",
     "gridwire.batteries.*.answer",
     "gridwire.batteries.*.raw",
     "gridwire.batteries.*.raw.*",
+    "gridwire.meters.*.uplink",
 )
-DEVICE_HEARS = ("gridwire.batteries.*.command", "$MQTT.sub.>")
+DEVICE_HEARS = ("gridwire.batteries.*.command", "gridwire.meters.*.downlink", "$MQTT.sub.>")
+# A LoRaWAN network server tells of many devices, so it has a password.
+NETWORK_PUBLISHES = ("application.>", "*.application.>", "v3.>")
+NETWORK_HEARS = (
+    "application.*.device.*.command.down",
+    "*.application.*.device.*.command.down",
+    "v3.*.devices.*.down.*",
+    "$MQTT.sub.>",
+)
 # A message that the ingestor has not acknowledged comes again after this long; the server's own
 # default of 30 s would hold every battery's data back that long after a restart
 MQTT_ACK_WAIT = "4s"
@@ -40,6 +51,7 @@ class NatsServer:
     mqtt_host: str
     mqtt_port: int
     password: str
+    network_password: str
 
     @property
     def url(self) -> str:
@@ -52,6 +64,11 @@ class NatsServer:
         return f"mqtt://{OWNER}:{self.password}@127.0.0.1:{self.mqtt_port}"
 
     @property
+    def network_mqtt_url(self) -> str:
+        """Of the broker, as a LoRaWAN network server logs in."""
+        return f"mqtt://{NETWORK}:{self.network_password}@127.0.0.1:{self.mqtt_port}"
+
+    @property
     def device_mqtt_url(self) -> str:
         """Of the broker, as a device sees it."""
         return f"mqtt://127.0.0.1:{self.mqtt_port}"
@@ -62,37 +79,48 @@ class NatsServer:
 
 
 def prepare_nats(
-    folder: Path, *, port: int, mqtt_host: str, mqtt_port: int, password: str, store_bytes_max: int
+    folder: Path,
+    *,
+    port: int,
+    mqtt_host: str,
+    mqtt_port: int,
+    password: str,
+    network_password: str,
+    store_bytes_max: int,
 ) -> NatsServer:
     """Write the server's configuration into `folder` and say how to run it."""
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     config = folder / "nats.conf"
-    # the password stands in it
-    with os.fdopen(os.open(config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(_configuration(folder, port, mqtt_host, mqtt_port, password, store_bytes_max))
     argv = (str(_program()), "-c", str(config))
-    return NatsServer(argv, port, mqtt_host, mqtt_port, password)
+    server = NatsServer(argv, port, mqtt_host, mqtt_port, password, network_password)
+    # the passwords stand in it
+    with os.fdopen(os.open(config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(_configuration(folder, server, store_bytes_max))
+    return server
 
 
-def _configuration(
-    folder: Path, port: int, mqtt_host: str, mqtt_port: int, password: str, store_bytes_max: int
-) -> str:
-    """The server's file: its syntax is a superset of JSON."""
-    device = {
-        "user": DEVICE,
-        "password": "",
-        "permissions": {
-            "publish": {"allow": list(DEVICE_PUBLISHES)},
-            "subscribe": {"allow": list(DEVICE_HEARS)},
-        },
+def _account(user: str, password: str, publishes: Sequence[str], hears: Sequence[str]) -> dict[str, object]:
+    return {
+        "user": user,
+        "password": password,
+        "permissions": {"publish": {"allow": list(publishes)}, "subscribe": {"allow": list(hears)}},
         "allowed_connection_types": ["MQTT"],
     }
+
+
+def _configuration(folder: Path, server: NatsServer, store_bytes_max: int) -> str:
+    """The server's file: its syntax is a superset of JSON."""
+    users = [
+        {"user": OWNER, "password": server.password},
+        _account(NETWORK, server.network_password, NETWORK_PUBLISHES, NETWORK_HEARS),
+        _account(DEVICE, "", DEVICE_PUBLISHES, DEVICE_HEARS),
+    ]
     return json.dumps(
         {
             "server_name": "gridwire",
             "host": "127.0.0.1",
-            "port": port,
+            "port": server.port,
             "max_payload": PAYLOAD_BYTES_MAX,
             "jetstream": {
                 "store_dir": str(folder / "jetstream"),
@@ -100,12 +128,12 @@ def _configuration(
                 "max_file_store": store_bytes_max,
             },
             "mqtt": {
-                "host": mqtt_host,
-                "port": mqtt_port,
+                "host": server.mqtt_host,
+                "port": server.mqtt_port,
                 "ack_wait": MQTT_ACK_WAIT,
                 "max_ack_pending": MQTT_ACK_PENDING_MAX,
             },
-            "authorization": {"users": [{"user": OWNER, "password": password}, device]},
+            "authorization": {"users": users},
             "no_auth_user": DEVICE,
         },
         indent=2,

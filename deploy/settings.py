@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     ocpp_message_log: bool = Field(True, description="keep each OCPP frame, searchable, for 90 days")
     mqtt_port: int = Field(1883, description="embedded broker")
     nats_port: int = Field(4222, description="embedded bus, on loopback only")
+    coap_port: int = Field(5683, description="CoAP of NB-IoT meters, UDP")
+    udp_port: int = Field(5684, description="plain datagrams of NB-IoT meters, UDP")
+    callbacks_port: int = Field(5080, description="HTTP callbacks of network servers and operators")
     metrics_port: int = Field(0, description="own /metrics of a role run by `serve`; 0 is none")
 
     unknown_devices: Literal["register", "quarantine", "reject"] = Field(
@@ -53,6 +56,32 @@ class Settings(BaseSettings):
     log_mib_max: int = Field(2048, ge=64, description="the log holds devices back beyond this")
     mqtt_client_id: str = Field("gridwire-ingestor", description="MQTT session; one for each ingestor")
     mqtt_shared_group: str | None = Field(None, description="$share group, for brokers that have it")
+    lorawan_mqtt_url: str | None = Field(
+        None, description="broker of ChirpStack or The Things Stack; GRIDWIRE_MQTT_URL if left out"
+    )
+    lorawan_mqtt_client_id: str = Field("gridwire-lorawan", description="MQTT session of the lorawan role")
+    chirpstack_token: SecretStr | None = Field(None, description="that ChirpStack's callbacks must bear")
+    things_stack_token: SecretStr | None = Field(None, description="the same for The Things Stack")
+    nbiot_token: SecretStr | None = Field(None, description="the same for operators of NB-IoT")
+    things_stack_url: str | None = Field(
+        None, description="scheme and host of The Things Stack's API: downlinks, stored uplinks"
+    )
+    things_stack_api_key: SecretStr | None = Field(None, description="its key")
+    things_stack_webhook: str = Field("gridwire", description="id of its webhook that leads here")
+    sms_provider: Literal["log", "twilio", "clickatell", "bulksms"] = Field(
+        "log", description="who sends text messages; log writes them to the jobs role's log"
+    )
+    sms_account: str = Field("", description="its account or user name")
+    sms_secret: SecretStr | None = Field(None, description="its token, key or password")
+    sms_sender: str = Field("", description="number or name that messages come from")
+    fcm_credentials: Path | None = Field(
+        None, description="service account file of Firebase for push; without it they go to the log"
+    )
+    payment_sandbox_secret: SecretStr | None = Field(
+        None, description="signs the sandbox payment provider's webhooks; without it there is none"
+    )
+    codec_workers: int = Field(1, ge=1, le=64, description="processes for JavaScript codecs, each role")
+
     database_pool_max: int = Field(10, ge=2, description="connections of one process")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of stdout")
 
@@ -73,6 +102,11 @@ def needed(value: T | None, name: str) -> T:
     if value is None:
         raise SetupError(f"{name} is not set.", "Set it, or run everything with: gridwire up")
     return value
+
+
+def plain(secret: SecretStr | None) -> str:
+    """Return a secret as text, empty where there is none."""
+    return "" if secret is None else secret.get_secret_value()
 
 
 def read_settings() -> Settings:

@@ -56,6 +56,11 @@ class TemporaryNats:
         return self.server.mqtt_url
 
     @property
+    def network_mqtt_url(self) -> str:
+        """Of the broker, as a LoRaWAN network server logs in."""
+        return self.server.network_mqtt_url
+
+    @property
     def device_mqtt_url(self) -> str:
         """Of the broker, as a device sees it."""
         return self.server.device_mqtt_url
@@ -85,6 +90,7 @@ def temporary_nats(folder: Path) -> Iterator[TemporaryNats]:
         mqtt_host="127.0.0.1",
         mqtt_port=free_port(),
         password=secrets.token_hex(8),
+        network_password=secrets.token_hex(8),
         store_bytes_max=STORE_BYTES_MAX,
     )
     nats = TemporaryNats(server)

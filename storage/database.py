@@ -4,7 +4,8 @@ Layers above pass `Pool` and `Connection` on and never name psycopg themselves. 
 and `fetch_value` are how the query modules run a statement.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -107,6 +108,18 @@ async def in_pool(url: str, name: str, work: Callable[[Pool], Awaitable[None]]) 
             await work(pool)
     except (OperationalError, PoolTimeout) as error:
         raise DatabaseAwayError(f"The database does not answer: {error}") from error
+
+
+@asynccontextmanager
+async def one_statement(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection for a single statement, which is committed when it returns: no BEGIN, no COMMIT."""
+    async with pool.connection() as connection:
+        await connection.set_autocommit(True)
+        try:
+            yield connection
+        finally:
+            if not connection.closed:
+                await connection.set_autocommit(False)
 
 
 async def fetch_one(

@@ -27,6 +27,7 @@ async def unit_budgets(unit_id: UnitId, caller: Resident, context: Ctx, db: Db) 
 async def set_budgets(unit_id: UnitId, body: NewBudgets, caller: Resident, context: Ctx, db: Db) -> Budgets:
     """Set the unit's monthly budgets; at 80 and at 100 % its people are told, once a month each."""
     unit = await reach_unit(context, db, caller, unit_id)
+    await meters.lock_unit(db, unit.id)  # two at a time would wait for each other's rows
     await budgets.put_budgets(db, unit.id, body.limits_minor(), caller.id)
     return await _show(context, db, unit.id)
 

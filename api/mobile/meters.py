@@ -28,6 +28,8 @@ ALERTS_MAX = 200
 Period = Literal["day", "week", "month"]
 # So many periods are shown, where the query does not say how many days.
 USAGE_DAYS: dict[Period, int] = {"day": 30, "week": 84, "month": 366}
+# Today counts as well, and so does one day more where the clocks have changed in between.
+USAGE_DAYS_MAX = metering.USAGE_DAYS_MAX - 2
 
 
 @router.get("/units/{unit_id}/meters")
@@ -71,7 +73,7 @@ async def usage(
     context: Ctx,
     db: Db,
     period: Annotated[Period, Query()] = "day",
-    days: Annotated[int | None, Query(ge=1, lt=metering.USAGE_DAYS_MAX)] = None,
+    days: Annotated[int | None, Query(ge=1, le=USAGE_DAYS_MAX)] = None,
 ) -> Usage:
     """Sum up a meter's consumption and cost by day, week or month, oldest first."""
     meter, _ = await reach_meter(context, db, caller, meter_id)

@@ -71,8 +71,7 @@ async def preferences(caller: Resident) -> PreferencesOut:
 @router.put("/preferences")
 async def set_preferences(body: PreferencesIn, caller: Resident, db: Db) -> PreferencesOut:
     """Switch channels and topics on or off. Temporary passwords are texted in any case."""
-    merged = {**caller.account.preferences, **body.model_dump(exclude_none=True)}
-    await residents.set_preferences(db, caller.id, merged)
+    await residents.change_preferences(db, caller.id, body.model_dump(exclude_none=True))
     changed = await residents.get_account(db, caller.id)
     assert changed is not None
     return PreferencesOut.of(changed)

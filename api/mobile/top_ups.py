@@ -42,13 +42,14 @@ async def order(
     unit = await reach_unit(context, db, caller, unit_id)
     wallet = await find_wallet(db, unit)
     provider = _provider(context, body.provider)
+    request_key = idempotency_key or str(uuid.uuid4())
     made = await top_ups.ensure_top_up(
         db,
-        uuid.uuid4(),
+        _order_id(caller.id, request_key, unit.id, provider.name, body.amount_minor),
         unit_id=unit.id,
         user_id=caller.id,
         provider=provider.name,
-        request_key=idempotency_key or str(uuid.uuid4()),
+        request_key=request_key,
         amount_minor=body.amount_minor,
         currency=wallet.currency,
         now=context.now(),
@@ -107,6 +108,11 @@ def _provider(context: Context, name: str | None) -> PaymentProvider:
     if chosen not in payments:
         raise Problem(400, "Validation failed", f"provider: choose one of {', '.join(payments)}")
     return payments[chosen]
+
+
+def _order_id(*facts: object) -> uuid.UUID:
+    """The same for the same order: one that the provider took and we forgot is placed as itself again."""
+    return uuid.uuid5(uuid.NAMESPACE_OID, f"top-up:{facts!r}")
 
 
 def _uuid(text: str) -> uuid.UUID | None:

@@ -5,7 +5,7 @@ A codec runs here as it runs in ingest: in a worker process, within the same lim
 
 import asyncio
 import json
-import time
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from api.operations.files import read_text
 from api.operations.registry import with_connection
+from deploy.clock import clock
 from deploy.messages import SetupError
 from deploy.settings import read_settings
 from storage.database import Connection
@@ -39,7 +41,11 @@ def upload(
     examples: Examples = None,
 ) -> None:
     """Store a codec as the next version of its name; refused where it does not load or an example fails."""
-    text, given = source.read_text(encoding="utf-8"), _read_examples(examples)
+    if re.fullmatch(codecs.NAME_PATTERN, name) is None:
+        raise SetupError(
+            f"{name!r} cannot be a codec's name.", "Small letters, digits, dots, dashes: at most 80."
+        )
+    text, given = read_text(source), _read_examples(examples)
     found = asyncio.run(_examine(text, given))
     _show(found)
     failed = [each for each in found.tried if each.difference is not None]
@@ -66,7 +72,7 @@ def try_codec(
     given = _read_examples(examples)
     if payload is not None:
         given = [*given, {"description": payload, "input": {"bytes": payload, "fPort": port}}]
-    found = asyncio.run(_examine(source.read_text(encoding="utf-8"), given))
+    found = asyncio.run(_examine(read_text(source), given))
     _show(found)
     if found.error is not None or any(each.difference is not None for each in found.tried):
         raise typer.Exit(1)
@@ -116,7 +122,7 @@ def assign(
 
 
 async def _examine(source: str, examples: list[dict[str, Any]]) -> Examination:
-    async with CodecPool(lambda: time.time_ns() // 1000, PoolLimits(workers_max=1)) as pool:
+    async with CodecPool(clock, PoolLimits(workers_max=1)) as pool:
         return await pool.examine(source, examples)
 
 
@@ -125,7 +131,7 @@ def _read_examples(path: Path | None) -> list[dict[str, Any]]:
     if path is None:
         return []
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_text(path))
     except ValueError as error:
         raise SetupError(f"{path} is not JSON: {error}", "Examples are a JSON list.") from error
     examples = found.get("examples") if isinstance(found, dict) else found

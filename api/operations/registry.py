@@ -16,15 +16,22 @@ from rich.table import Table
 
 from deploy.messages import SetupError
 from deploy.settings import Settings, needed, read_settings
-from storage.database import Connection, in_transaction
+from storage.database import Connection, Pool, in_pool, in_transaction
 from storage.errors import DatabaseAwayError, StorageError
 from storage.queries import devices, users
 
 console = Console()
 users_app = typer.Typer(no_args_is_help=True, help="People who log in to one of the API families.")
-devices_app = typer.Typer(no_args_is_help=True, help="The registry of chargers and batteries.")
+devices_app = typer.Typer(no_args_is_help=True, help="The registry of chargers, batteries and meters.")
 
 LIST_LIMIT = 1000
+BY_EMAIL = frozenset({"evcms", "mobile"})
+# People with the app of the Mobile family are made by its portal, with their person.
+ROLES = {
+    "evcms": ("user", "brand", "admin"),
+    "ienerzy": ("dealer", "consumer", "technician", "admin"),
+    "mobile": ("admin",),
+}
 
 
 class Kind(StrEnum):
@@ -32,22 +39,24 @@ class Kind(StrEnum):
 
     CHARGER = "charger"
     BATTERY = "battery"
+    METER = "meter"
 
 
 @users_app.command("create")
 def users_create(
-    system: Annotated[Literal["evcms", "ienerzy"], typer.Option(help="API family.")],
+    system: Annotated[Literal["evcms", "ienerzy", "mobile"], typer.Option(help="API family.")],
     role: Annotated[
-        str, typer.Option(help="evcms: user, brand, admin; ienerzy: dealer, consumer, technician.")
+        str,
+        typer.Option(help="evcms: user, brand, admin; ienerzy: dealer, consumer, technician; mobile: admin."),
     ],
     name: Annotated[str, typer.Option()],
-    email: Annotated[str | None, typer.Option(help="Login of evcms.")] = None,
+    email: Annotated[str | None, typer.Option(help="Login of evcms and mobile.")] = None,
     phone: Annotated[str | None, typer.Option(help="Login of ienerzy, as +91...")] = None,
     dealer: Annotated[int | None, typer.Option(help="Id of an ienerzy consumer's dealer.")] = None,
 ) -> None:
-    """Make an account. An evcms password is asked for, or read from GRIDWIRE_NEW_PASSWORD."""
+    """Make an account. A password, where it logs in by e-mail, is asked for or in GRIDWIRE_NEW_PASSWORD."""
     _check_account(system, role, email, phone)
-    hashed = _new_password_hash(ask=True) if system == "evcms" else None
+    hashed = _new_password_hash(ask=True) if system in BY_EMAIL else None
 
     async def create(connection: Connection) -> None:
         user = await users.insert_user(
@@ -118,20 +127,38 @@ def devices_archive(kind: Kind, identity: str) -> None:
 
 def _set_status(kind: Kind, identity: str, status: str) -> Callable[[Connection], Awaitable[None]]:
     async def change(connection: Connection) -> None:
-        device = await devices.find_device(connection, kind.value, identity)
-        if device is None:
-            raise SetupError(f"No {kind.value} {identity} is registered.", "See: gridwire devices list")
+        device = await find_registered(connection, kind, identity)
         await devices.set_device_status(connection, device.id, status)
         console.print(f"{kind.value} {device.identity}: {status}")
 
     return change
 
 
+async def find_registered(connection: Connection, kind: Kind, identity: str) -> devices.Device:
+    """Return the device; raises `SetupError` where it is not registered."""
+    device = await devices.find_device(connection, kind.value, identity)
+    if device is None:
+        raise SetupError(f"No {kind.value} {identity} is registered.", "See: gridwire devices list")
+    return device
+
+
 async def with_connection(settings: Settings, work: Callable[[Connection], Awaitable[None]]) -> None:
     """Do `work` in one transaction; raises `SetupError` with what the database says."""
-    url = needed(settings.database_url, "GRIDWIRE_DATABASE_URL")
+    await _told(in_transaction(_database_url(settings), "command", work))
+
+
+async def with_pool(settings: Settings, work: Callable[[Pool], Awaitable[None]]) -> None:
+    """Do `work` in transactions of its own; raises `SetupError` with what the database says."""
+    await _told(in_pool(_database_url(settings), "command", work))
+
+
+def _database_url(settings: Settings) -> str:
+    return needed(settings.database_url, "GRIDWIRE_DATABASE_URL")
+
+
+async def _told(work: Awaitable[None]) -> None:
     try:
-        await in_transaction(url, "command", work)
+        await work
     except DatabaseAwayError as error:
         raise SetupError(str(error), "Check GRIDWIRE_DATABASE_URL.") from error
     except StorageError as error:
@@ -147,11 +174,10 @@ def _new_password_hash(*, ask: bool) -> str | None:
 
 
 def _check_account(system: str, role: str, email: str | None, phone: str | None) -> None:
-    roles = {"evcms": ("user", "brand", "admin"), "ienerzy": ("dealer", "consumer", "technician", "admin")}
-    if role not in roles[system]:
-        raise SetupError(f"{system} has no role {role!r}.", f"Choose one of: {', '.join(roles[system])}")
-    if (email if system == "evcms" else phone) is None:
+    if role not in ROLES[system]:
+        raise SetupError(f"{system} has no role {role!r}.", f"Choose one of: {', '.join(ROLES[system])}")
+    if (email if system in BY_EMAIL else phone) is None:
         raise SetupError(
             f"An account of {system} needs its login.",
-            "Give --email" if system == "evcms" else "Give --phone",
+            "Give --email" if system in BY_EMAIL else "Give --phone",
         )

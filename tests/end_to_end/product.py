@@ -13,11 +13,12 @@ from typing import Any
 import httpx
 from rich.console import Console
 
+from deploy.clock import clock
 from deploy.local import LocalRun, Plan
 from deploy.settings import Settings
 from deploy.temporary import free_port
 from deploy.terminal import Figures, scrape, total
-from gridwire import Prepare, Role, clock
+from gridwire import Prepare, Role
 from simulators.fleet import FleetConfig
 from storage.demo import DRIVER_ID_TAG
 
@@ -84,7 +85,7 @@ class Product:
 
 @contextlib.asynccontextmanager
 async def running_product(
-    folder: Path, fleet: Sequence[str], chargers: int, batteries: int
+    folder: Path, fleet: Sequence[str], chargers: int, batteries: int, meters: int = 0
 ) -> AsyncIterator[Product]:
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
@@ -94,10 +95,13 @@ async def running_product(
         ocpp_port=free_port(),
         mqtt_port=free_port(),
         nats_port=free_port(),
+        coap_port=free_port(),
+        udp_port=free_port(),
+        callbacks_port=free_port(),
         evcms_requests_per_15_minutes=1_000_000,
     )
     events: list[tuple[str, dict[str, object]]] = []
-    plan = Plan([role.value for role in Role], fleet, Prepare(chargers, batteries, settings))
+    plan = Plan([role.value for role in Role], fleet, Prepare(chargers, batteries, meters, settings))
     run = LocalRun(settings, plan, folder, Console(quiet=True), lambda name, e: events.append((name, e)))
     product = Product(settings, run, folder, events)
     try:

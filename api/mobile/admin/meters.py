@@ -25,6 +25,8 @@ from api.mobile.lookup import MeterId, find_meter, find_unit, missing
 from storage.database import Connection
 from storage.errors import AlreadyExistsError
 from storage.queries import devices, meter_lists, meter_tariffs, meters
+from stream.metering.consumption import ConsumptionError
+from stream.metering.course import spans_of
 
 router = APIRouter(prefix="/meters")
 
@@ -100,6 +102,10 @@ async def install(meter_id: MeterId, body: NewInstallation, caller: Admin, db: D
         )
     except AlreadyExistsError as error:
         raise Problem(409, "Installation conflicts", str(error)) from error
+    try:
+        spans_of(meter.utility_type, await meters.installations(db, meter.id))
+    except ConsumptionError as error:
+        raise Problem(400, "Validation failed", str(error)) from error
     return await _installations(db, meter.id)
 
 

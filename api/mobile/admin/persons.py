@@ -9,7 +9,7 @@ from api.errors import Problem
 from api.mobile.admin.callers import Admin
 from api.mobile.admin.paging import Paging
 from api.mobile.admin.schemas.people import NewPerson, PersonOut, PersonPage
-from api.mobile.lookup import PersonId, find_person
+from api.mobile.lookup import PersonId, find_person, hold_person
 from storage.errors import AlreadyExistsError
 from storage.queries import persons
 
@@ -42,7 +42,7 @@ async def detail(person_id: PersonId, caller: Admin, db: Db) -> PersonOut:
 @router.put("/{person_id}")
 async def change(person_id: PersonId, body: NewPerson, caller: Admin, db: Db) -> PersonOut:
     """Change a person; the login of the app follows the phone."""
-    person = await find_person(db, person_id)
+    person = await hold_person(db, (await find_person(db, person_id)).id)
     try:
         changed = await persons.update_person(db, person.id, **body.model_dump())
     except AlreadyExistsError as error:

@@ -28,7 +28,7 @@ Name = Annotated[str, Path(min_length=1, max_length=TEXT_CHARACTERS_MAX, example
 @router.put("/{name}")
 async def put(name: Name, body: NewProfile, caller: Admin, db: Db) -> ProfileOut:
     """Write a profile, in the place of the one with this name; its devices follow within seconds."""
-    await _check(db, body)
+    await check_profile(db, body)
     return ProfileOut.of(await profiles.put_profile(db, name=name, **body.model_dump()))
 
 
@@ -50,7 +50,8 @@ async def detail(name: Name, caller: Admin, db: Db) -> ProfileOut:
     return ProfileOut.of(found)
 
 
-async def _check(db: Connection, body: NewProfile) -> None:
+async def check_profile(db: Connection, body: NewProfile) -> None:
+    """Raises `Problem` (400) for a profile that could decode nothing; also used by the command line."""
     if body.decoder != JS and body.decoder not in DECODERS:
         raise _invalid(f"decoder: {body.decoder!r} is none of {JS}, {', '.join(sorted(DECODERS))}")
     if (body.decoder == JS) != (body.codec_id is not None):

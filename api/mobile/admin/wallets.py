@@ -87,12 +87,12 @@ async def _move(
 ) -> Moved:
     unit = await find_unit(db, unit_id)
     await find_wallet(db, unit)
-    move = wallets.top_up if order.amount_minor > 0 else adjustments.take
+    move = wallets.top_up if isinstance(order, Credit) else adjustments.adjust
     try:
         transfer = await move(
             db,
             unit_id=unit.id,
-            amount_minor=abs(order.amount_minor),
+            amount_minor=order.amount_minor,
             key=f"unit-{kind}:{unit.id}:{idempotency_key or uuid.uuid4()}",
             description=order.description,
             now=context.now(),

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 from api.errors import Problem
 from api.fields import money
 from api.mobile.passwords import CHARACTERS_MAX
-from api.mobile.schemas.common import Maybe, Time, example
+from api.mobile.schemas.common import Maybe, Plain, Time, example
 from storage.queries.occupancy import UnitAccess
 from storage.queries.residents import Account
 
@@ -39,7 +39,7 @@ class ChangePassword(BaseModel):
     model_config = example(current_password="OldPass123", new_password="NewPass456")  # noqa: S106
 
     current_password: Annotated[str, Field(max_length=CHARACTERS_MAX)] | None = None
-    new_password: str
+    new_password: Plain
 
 
 class UserOut(BaseModel):

@@ -3,11 +3,11 @@
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from api.fields import Text
 from api.mobile.admin.schemas.people import Id
-from api.mobile.schemas.common import Body, Time, example
+from api.mobile.schemas.common import Body, JsonMap, Moment, Time, example
 from api.mobile.schemas.wallets import Utility
 from protocols.quantities import CODES, QUANTITIES
 from storage.queries.meter_tariffs import Assignment, MeterTariff
@@ -95,7 +95,7 @@ class NewInstallation(Body):
     device_id: Annotated[int, Field(ge=1, le=INTEGER_MAX)] | None = None
     device_identity: Text | None = None
     quantity: Annotated[str, AfterValidator(_register)]
-    since: AwareDatetime
+    since: Moment
     channel: Annotated[int, Field(ge=0, le=CHANNEL_MAX)] = 0
     multiplier: Factor = Decimal(1)
     register_modulus: Factor | None = None
@@ -135,7 +135,7 @@ class Installations(BaseModel):
 class Removal(Body):
     """When the device was taken away."""
 
-    until: AwareDatetime
+    until: Moment
 
 
 class NewTariff(Body):
@@ -150,7 +150,7 @@ class NewTariff(Body):
     name: Text
     utility_type: Utility
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "ZAR"
-    definition: dict[str, Any]
+    definition: JsonMap
 
 
 class TariffOut(BaseModel):
@@ -187,7 +187,7 @@ class NewAssignment(Body):
     """From the local day of `since` on the meter has this tariff."""
 
     tariff_id: Id
-    since: AwareDatetime
+    since: Moment
 
 
 class AssignmentOut(BaseModel):

@@ -108,7 +108,8 @@ class NewTenant(Body):
 class LastDay(Body):
     """The last day of it; without one it was yesterday, where the estate is."""
 
-    last_day: date | None = None
+    # the day after it is a date as well
+    last_day: Annotated[date, Field(lt=date.max)] | None = None
 
 
 class OwnerOut(BaseModel):

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from api.fields import OptionalText, Text
 from api.mobile.admin.schemas.devices import INT_MAX, PAYLOAD_BYTES_MAX, PORT_MAX, Hex
-from api.mobile.schemas.common import Body, example
+from api.mobile.schemas.common import Body, JsonMap, example
 from storage.queries.profiles import Profile
 
 DOWNLINKS_MAX = 50
@@ -47,8 +47,8 @@ class NewProfile(Body):
     utility: Utility | None = None
     decoder: Text
     codec_id: Annotated[int, Field(ge=1, le=INT_MAX)] | None = None
-    mapping: Annotated[list[dict[str, Any]], Field(max_length=MAPPING_MAX)] = Field([])
-    options: dict[str, Any] = Field({})
+    mapping: Annotated[list[JsonMap], Field(max_length=MAPPING_MAX)] = Field([])
+    options: JsonMap = Field({})
     interval_s: Annotated[int, Field(ge=1, le=INTERVAL_S_MAX)] | None = None
     downlinks: Annotated[dict[str, Downlink], Field(max_length=DOWNLINKS_MAX)] = Field({})
 
