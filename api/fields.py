@@ -39,7 +39,7 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        description="The same key again answers with what it made, and moves nothing.",
+        description="The same key again answers with what it made, and makes nothing new.",
     ),
 ]
 # With two decimals at most; `minor_units` makes cents of it.

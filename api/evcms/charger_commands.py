@@ -4,7 +4,10 @@ A command is stored before anybody is told of it, so an offline charger gets it 
 that stops loses it. The gateway delivers (`ingest.ocpp.delivery`).
 """
 
+import hashlib
+import hmac
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
 from uuid import UUID, uuid4
@@ -26,12 +29,13 @@ from api.evcms.schemas.commands import (
     NamedCommand,
 )
 from api.evcms.waiting import until
+from api.fields import IdempotencyKey
 from protocols.ocpp.command_rules import is_repeatable, supersede_key, ttl_s_default
 from protocols.ocpp.frames import serialise_call
 from protocols.ocpp.schemas import SchemaError, check_call
 from protocols.ocpp.surface import TO_CHARGER, Version
 from storage.database import Connection
-from storage.errors import TooManyCommandsError
+from storage.errors import AlreadyExistsError, TooManyCommandsError
 from storage.queries import commands
 from storage.queries.charger_views import ChargerView
 from storage.queries.commands import Command, NewCommand, State
@@ -47,21 +51,28 @@ _OPEN = frozenset({"queued", "sent"})
 
 @router.post("/chargers/{id}/commands", status_code=202)
 async def send(
-    charger_id: Id, body: CommandOrder, caller: BrandOrAdmin, context: Ctx, response: Response
+    charger_id: Id,
+    body: CommandOrder,
+    caller: BrandOrAdmin,
+    context: Ctx,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
 ) -> Answer[NamedCommand]:
     """Keep a command for a charger and send it as soon as the charger is connected.
 
     Answers 202 with the command as it waits; with `wait`, 200 and its result if the charger gives one soon.
+    The same order again with the same `Idempotency-Key` answers with the command that it made, as long as
+    that is kept; another order with it is refused with 409.
     """
     async with context.pool.connection() as db:
         charger = await charger_of(db, caller, charger_id)
-        _check(_version_of(charger), body)
-        new = _new(context, caller, charger, body)
         try:
-            command, superseded = await commands.enqueue(db, new)
+            command, changed = await _kept(context, db, caller, charger, body, idempotency_key)
         except TooManyCommandsError as error:
             raise Problem(409, "Too many commands wait", str(error)) from error
-    await tell(context.bus, [*superseded, command])
+        except AlreadyExistsError as error:
+            raise Problem(409, "Idempotency key already used", str(error)) from error
+    await tell(context.bus, changed)
     await nudge_charger(context.bus, charger.device_id)
     if body.wait and charger.is_connected:
         command = await _ended(context, command.id) or await _stands(context, command)
@@ -113,6 +124,31 @@ async def cancel(command_id: Id, caller: BrandOrAdmin, context: Ctx) -> Answer[N
             raise Problem(409, "Command is not queued", details)
     await tell(context.bus, [cancelled])
     return _answer(cancelled)
+
+
+async def _kept(
+    context: Context,
+    db: Connection,
+    caller: Caller,
+    charger: ChargerView,
+    body: CommandOrder,
+    key: str | None,
+) -> tuple[Command, list[Command]]:
+    """The command of this order, and all that have changed by it: none where it was kept before."""
+    digest = None if key is None else _digest(context, charger, body)
+    kept = await commands.kept_before(db, caller.id, key, digest)
+    if kept is not None:
+        return kept, []  # whatever may be sent to the charger by now
+    _check(_version_of(charger), body)
+    new = replace(_new(context, caller, charger, body), idempotency_key=key, order_digest=digest)
+    command, superseded = await commands.enqueue(db, new)
+    return command, [*superseded, command] if command.id == new.id else []
+
+
+def _digest(context: Context, charger: ChargerView, body: CommandOrder) -> str:
+    """What tells an order from others. Keyed: a short password in it could be found by trying otherwise."""
+    order = json.dumps([charger.device_id, body.model_dump()], sort_keys=True).encode()
+    return hmac.new(context.config.secret_key.encode(), order, hashlib.sha256).hexdigest()
 
 
 def _answer(command: Command) -> Answer[NamedCommand]:

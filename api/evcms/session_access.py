@@ -6,6 +6,7 @@ from api.callers import Caller
 from api.context import Context
 from api.errors import Problem, forbidden, not_found
 from api.evcms.callers import owner_filter, user_filter
+from api.evcms.schemas.receipts import CorrectionOut
 from api.evcms.schemas.sessions import CdrOut, SessionOut, show_all
 from api.fields import parse_id
 from protocols.vocabulary import MEASURAND_CODES
@@ -43,8 +44,14 @@ async def record_of(db: Connection, session: SessionDetail) -> CdrOut | None:
     record = await cdrs.latest_cdr(db, session.id)
     if record is None:
         return None
+    corrections: list[CorrectionOut] = []
+    corrected_at = await cdrs.corrected_at(db, session.id)
+    if corrected_at is not None:
+        first = await cdrs.get_cdr(db, session.id)
+        assert first is not None, "a correction refers to its record"
+        corrections = [CorrectionOut.of(first, record, corrected_at)]
     driver = None if record.user_id is None else await users.get_user(db, record.user_id)
-    return CdrOut.of(record, session, driver.name if driver else "")
+    return CdrOut.of(record, session, driver.name if driver else "", corrections)
 
 
 def no_record(session: SessionDetail) -> Problem:

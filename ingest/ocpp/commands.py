@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as BusProblem
 
+from ingest.ocpp import remote_starts
 from ingest.ocpp.context import Context, Payload, Services, is_outage
 from ingest.ocpp.link import Link
 from ingest.ocpp.results import RESULTS
@@ -104,15 +105,22 @@ async def call(services: Services, link: Link, request: CallRequest) -> CallOutc
 async def ask(services: Services, link: Link, action: str, payload: Payload, timeout_s: float) -> Outcome:
     """Check the call, send it, check its answer, and store what follows from that.
 
-    An answer that cannot be used is a `Refused`. Raises `SchemaError` for a call that may not be sent, or
-    that this make of charger fails on, `QueueFullError` where too many wait.
+    An answer that cannot be used is a `Refused`; a start is not sent while the database is away.
+    Raises `SchemaError` for a call that may not be sent, or that this make of charger fails on,
+    `QueueFullError` where too many wait.
     """
     device = link.device
     behaviour = quirks_for(device.vendor, device.model, device.firmware)
     check_call(link.version, action, payload)
     check_suited(behaviour, link.version, action, payload)
     if action == "RequestStartTransaction":
-        services.remote_starts.note(device.id, payload)
+        try:
+            await remote_starts.note(services, device.id, payload)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            log.warning("remote_start_not_noted", charger=device.identity, error=repr(error))
+            return TimedOut(was_sent=False)
     outcome = await link.call(action, in_schema_order(link.version, action, payload), timeout_s)
     if not isinstance(outcome, Answered):
         return outcome

@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from ingest.ocpp.config import GatewayConfig
 from ingest.ocpp.iso15118 import ContractCertificates, NoContracts
-from ingest.ocpp.remote_starts import RemoteStarts
+from ingest.ocpp.under_way import UnderWay
 from protocols.ocpp.frames import ErrorCode
 from protocols.ocpp.surface import Version
 from protocols.samples import DecodeError, Reason, Rows
@@ -60,7 +60,7 @@ class Services:
     publisher: Publisher
     messages: MessageLog | None = None
     contracts: ContractCertificates = field(default_factory=NoContracts)
-    remote_starts: RemoteStarts = field(default_factory=RemoteStarts)
+    under_way: UnderWay = field(default_factory=UnderWay)
 
 
 class Context(msgspec.Struct, frozen=True):

@@ -33,6 +33,7 @@ from protocols.ocpp.connection import (
     Outcome,
 )
 from protocols.ocpp.frames import Call, ErrorCode
+from protocols.ocpp.quirks.registry import quirks_for
 from protocols.ocpp.surface import Version
 from protocols.samples import DecodeError
 from storage.queries.devices import Device
@@ -44,6 +45,7 @@ from stream.metrics import ACK_SECONDS, OCPP_MESSAGES
 log = structlog.get_logger()
 
 _US = 1_000_000
+_US_PER_MS = 1_000
 _IN, _OUT = Direction.FROM_CHARGER.value, Direction.TO_CHARGER.value
 _TELLS_INTERVAL = frozenset({"ChangeConfiguration", "SetVariables"})  # a charger may beat otherwise after it
 
@@ -125,6 +127,8 @@ class Link:
         for event in events:
             self._on_event(event)
         self._flush()
+        if self._connection.has_queued:
+            self._arm()  # an answer came: the next call may have to keep a gap
         if wait_s:
             self._throttle(wait_s)
         elif self._connection.should_pause:
@@ -256,7 +260,9 @@ class Link:
         self._futures[message_id] = future
         try:
             timeout_us = int(timeout_s * _US)
-            events = self._connection.call(message_id, action, payload, self._now_us(), timeout_us)
+            behaviour = quirks_for(self.device.vendor, self.device.model, self.device.firmware)
+            gap_us = behaviour.call_gap_ms * _US_PER_MS
+            events = self._connection.call(message_id, action, payload, self._now_us(), timeout_us, gap_us)
         except BaseException:
             del self._futures[message_id]
             raise

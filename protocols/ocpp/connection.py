@@ -167,6 +167,7 @@ class _OurCall:
     action: str
     frame: bytes
     deadline_us: int
+    gap_us: int
     state: State = State.QUEUED
 
     def move(self, trigger: Trigger) -> None:
@@ -193,6 +194,7 @@ class Connection:
         self._queued: list[_OurCall] = []
         self._waiting: _OurCall | None = None
         self._ended: dict[str, State] = {}
+        self._free_since_us: int | None = None
         self._is_closed = False
         self.timeouts_in_row = 0
 
@@ -205,6 +207,11 @@ class Connection:
     def should_pause(self) -> bool:
         """Whether the shell should stop reading until some calls are answered."""
         return len(self._in_hand) >= self._limits.inbound_pause
+
+    @property
+    def has_queued(self) -> bool:
+        """Whether calls of ours wait to go out."""
+        return bool(self._queued)
 
     def data_to_send(self) -> list[bytes]:
         """Text frames to send, in order; each is returned once."""
@@ -263,6 +270,7 @@ class Connection:
         waiting = self._waiting
         if waiting is not None and waiting.message_id == message_id:
             self.timeouts_in_row = 0
+            self._free_since_us = now_us
             event = self._end(waiting, Trigger.ANSWER, outcome)
             return [event, *self._send_next(now_us)]
         state = self._ended.get(message_id)
@@ -294,11 +302,18 @@ class Connection:
     # --- what we ask ---------------------------------------------------------------------------
 
     def call(
-        self, message_id: str, action: str, payload: Mapping[str, object], now_us: int, timeout_us: int
+        self,
+        message_id: str,
+        action: str,
+        payload: Mapping[str, object],
+        now_us: int,
+        timeout_us: int,
+        gap_us: int = 0,
     ) -> list[Event]:
         """Ask the charger; a `CallEnded` of this id follows, at the latest from `tick` after `timeout_us`.
 
-        The time in the queue counts. `message_id` must be fresh. Raises `QueueFullError`.
+        It goes out no sooner than `gap_us` after the end of the call before it. The time in the queue counts.
+        `message_id` must be fresh. Raises `QueueFullError`.
         """
         if self._is_closed:
             return [CallEnded(message_id, action, Lost(was_sent=False))]
@@ -307,21 +322,25 @@ class Connection:
         if message_id in self._ended or any(call.message_id == message_id for call in self._pending()):
             raise MisuseError(f"message id {message_id} is in use")
         frame = serialise_call(message_id, action, payload)
-        self._queued.append(_OurCall(message_id, action, frame, now_us + timeout_us))
+        self._queued.append(_OurCall(message_id, action, frame, now_us + timeout_us, gap_us))
         return self._send_next(now_us)
 
     def next_deadline(self) -> int | None:
         """When `tick` is due (the clock of `now_us`), or None."""
-        return min((call.deadline_us for call in self._pending()), default=None)
+        deadlines = [call.deadline_us for call in self._pending()]
+        if self._waiting is None and self._queued:
+            deadlines.append(self._free_at_us(self._queued[0]))
+        return min(deadlines, default=None)
 
     def tick(self, now_us: int) -> list[Event]:
-        """End the calls whose time is over."""
+        """End the calls whose time is over, and send the one whose gap is."""
         events: list[Event] = []
         for call in [call for call in self._queued if call.deadline_us <= now_us]:
             self._queued.remove(call)
             events.append(self._end(call, Trigger.DEADLINE, TimedOut(was_sent=False)))
         if self._waiting is not None and self._waiting.deadline_us <= now_us:
             self.timeouts_in_row += 1
+            self._free_since_us = now_us
             events.append(self._end(self._waiting, Trigger.DEADLINE, TimedOut()))
         return events + self._send_next(now_us)
 
@@ -336,10 +355,13 @@ class Connection:
         return [*self._queued] if self._waiting is None else [self._waiting, *self._queued]
 
     def _send_next(self, now_us: int) -> list[Event]:
-        """Send the next of our calls if none is out; those whose time is over end without."""
+        """Send the next of our calls if none is out and its gap is over; those out of time end without."""
         events: list[Event] = []
         while self._waiting is None and self._queued:
-            call = self._queued.pop(0)
+            call = self._queued[0]
+            if call.deadline_us > now_us and self._free_at_us(call) > now_us:
+                break
+            del self._queued[0]
             if call.deadline_us <= now_us:
                 events.append(self._end(call, Trigger.DEADLINE, TimedOut(was_sent=False)))
                 continue
@@ -347,6 +369,10 @@ class Connection:
             self._waiting = call
             self._out.append(call.frame)
         return events
+
+    def _free_at_us(self, call: _OurCall) -> int:
+        """When a call may go out, once none is out."""
+        return 0 if self._free_since_us is None else self._free_since_us + call.gap_us
 
     def _end(self, call: _OurCall, trigger: Trigger, outcome: Outcome) -> CallEnded:
         call.move(trigger)

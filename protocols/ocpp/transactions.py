@@ -94,6 +94,15 @@ class Progress:
         """Whether an event with this number came."""
         return any(first <= seq_no <= last for first, last in self.runs)
 
+    def only_reads_on_from(self, known: "Progress") -> bool:
+        """Whether beyond `known`, of a transaction under way, this tells newer register readings at most.
+
+        It is the same session then but for its last reading: same start, driver, EVSE and charging state.
+        """
+        news = {name for name, fact in self.facts.items() if fact != known.facts.get(name)}
+        is_same_state = self.value("charging_state") == known.value("charging_state")
+        return not self.has_ended and is_same_state and news <= {"meter_last", "charging_state"}
+
     @property
     def seq_missing(self) -> int:
         """Numbers between the first (0, or that of Started) and the newest that never came."""

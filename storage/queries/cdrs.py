@@ -5,6 +5,7 @@ Neither is ever changed.
 
 import dataclasses
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -64,6 +65,8 @@ _GET_LATEST = _COLUMNS + "FROM latest_cdrs WHERE session_id = %(session_id)s"
 
 _GET_CORRECTION = _GET_LATEST + " AND is_corrected"
 
+_CORRECTED_AT = "SELECT created_at FROM cdr_corrections WHERE session_id = %(session_id)s"
+
 _INSERT_CORRECTION = """
 INSERT INTO cdr_corrections (session_id, energy_wh, duration_s, energy_minor, time_minor, parking_minor,
                              gst_minor, total_minor, flat_minor, adjustment_minor, lines, periods,
@@ -94,6 +97,12 @@ async def insert_correction(connection: Connection, cdr: Cdr) -> bool:
 async def get_correction(connection: Connection, session_id: int) -> Cdr | None:
     """Return the record with the correction's energy, time and amounts, or None where there is none."""
     return await fetch_one(connection, Cdr, _GET_CORRECTION, {"session_id": session_id})
+
+
+async def corrected_at(connection: Connection, session_id: int) -> datetime | None:
+    """Return when the record was corrected, or None where it was not."""
+    at: datetime | None = await fetch_value(connection, _CORRECTED_AT, {"session_id": session_id})
+    return at
 
 
 async def latest_cdr(connection: Connection, session_id: int) -> Cdr | None:

@@ -19,7 +19,7 @@ from psycopg.types.json import Json
 
 from protocols.ocpp.storable import shown
 from storage.database import Connection, fetch_all, fetch_one, fetch_value
-from storage.errors import NotFoundError, TooManyCommandsError
+from storage.errors import AlreadyExistsError, NotFoundError, TooManyCommandsError
 
 State = Literal["queued", "sent", "accepted", "rejected", "failed", "expired", "superseded", "cancelled"]
 STATES: tuple[State, ...] = get_args(State)
@@ -33,7 +33,10 @@ GONE = "the connection was gone before the charger answered"
 
 @dataclass(frozen=True, slots=True)
 class NewCommand:
-    """A command to be kept. `supersede_key` and `is_repeatable`: see `protocols.ocpp.command_rules`."""
+    """A command to be kept. `supersede_key` and `is_repeatable`: see `protocols.ocpp.command_rules`.
+
+    `idempotency_key`: the caller's own name for the order; `order_digest` then tells it from others.
+    """
 
     id: UUID
     device_id: int
@@ -45,6 +48,8 @@ class NewCommand:
     created_at: datetime
     expires_at: datetime
     requested_by: int | None
+    idempotency_key: str | None = None
+    order_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +128,20 @@ _INSERT = (
     """
 WITH changed AS (
     INSERT INTO charger_commands (id, device_id, action, payload, priority, is_repeatable, supersede_key,
-                                  requested_by, created_at, due_at, expires_at)
+                                  requested_by, created_at, due_at, expires_at, idempotency_key,
+                                  order_digest)
     VALUES (%(id)s, %(device_id)s, %(action)s, %(payload)s, %(priority)s, %(is_repeatable)s,
-            %(supersede_key)s, %(requested_by)s, %(created_at)s, %(created_at)s, %(expires_at)s)
+            %(supersede_key)s, %(requested_by)s, %(created_at)s, %(created_at)s, %(expires_at)s,
+            %(idempotency_key)s, %(order_digest)s)
+    ON CONFLICT (requested_by, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING *
 )
 """
     + _CHANGED
+)
+
+_BY_KEY = (
+    "SELECT id, order_digest FROM charger_commands WHERE requested_by = %(by)s AND idempotency_key = %(key)s"
 )
 
 _HAS_OPEN = """
@@ -284,17 +296,41 @@ DELETE FROM charger_commands WHERE id IN (
 async def enqueue(connection: Connection, new: NewCommand) -> tuple[Command, list[Command]]:
     """Keep a command; returns it, and those that wait no more because this one takes their place.
 
-    Raises `NotFoundError` where the device is no charger, `TooManyCommandsError` where too many wait.
+    For an order that was kept before under its key: that command. Raises `NotFoundError` where the device is
+    no charger, `TooManyCommandsError` where too many wait, `AlreadyExistsError` for another order's key.
     """
     facts = {name: getattr(new, name) for name in NewCommand.__slots__}
     if await fetch_value(connection, _LOCK, facts) is None:
         raise NotFoundError(f"device {new.device_id} is no charger")
+    kept = await kept_before(connection, new.requested_by, new.idempotency_key, new.order_digest)
+    if kept is not None:
+        return kept, []
     superseded = await fetch_all(connection, Command, _SUPERSEDE, facts)
     if int(await fetch_value(connection, _COUNT_QUEUED, facts)) >= QUEUED_MAX:
         raise TooManyCommandsError(f"{QUEUED_MAX} commands wait for charger {new.device_id}: cancel some")
     command = await fetch_one(connection, Command, _INSERT, {**facts, "payload": Json(new.payload)})
-    assert command is not None
+    if command is None:
+        # at the same moment, for another charger: that one's row was not the one that is locked here
+        raise AlreadyExistsError(_used(new.idempotency_key))
     return command, superseded
+
+
+async def kept_before(
+    connection: Connection, requested_by: int | None, key: str | None, order_digest: str | None
+) -> Command | None:
+    """Return what this caller's key made, or None; raises `AlreadyExistsError` for another order's key."""
+    if key is None:
+        return None
+    row = await (await connection.execute(_BY_KEY, {"by": requested_by, "key": key})).fetchone()
+    if row is None:
+        return None
+    if row[1] != order_digest:
+        raise AlreadyExistsError(_used(key))
+    return await get_command(connection, row[0])
+
+
+def _used(key: str | None) -> str:
+    return f"The Idempotency-Key {key} was used for another order: send a new key for a new one"
 
 
 async def claim(connection: Connection, device_id: int, generation: int, now: datetime) -> Claim:

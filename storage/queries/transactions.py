@@ -4,14 +4,20 @@ Written by the OCPP gateway in the transaction that answers the charger. `protoc
 what events tell together; here it is kept (`transaction_progress`) and shown in the `sessions` row.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from protocols.ocpp.storable import clipped
+from protocols.ocpp.transaction_event import TOKEN_CHARACTERS_MAX, WORD_CHARACTERS_MAX
 from protocols.ocpp.transactions import Progress, decode_progress, encode_progress
 from protocols.timestamps import to_datetime
 from storage.database import Connection, fetch_one, fetch_value
 from storage.queries.sessions import Session
+
+# Longer than any charger keeps what it could not tell.
+STARTS_KEPT = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,20 @@ RETURNING id, device_id, connector_id, user_id, vehicle_id, id_tag, transaction_
           charging_state, meter_last_wh, meter_last_at
 """
 
+# Only where nobody has changed it since the caller saw it: the lock and the comparison are one statement.
+_READ_ON = f"""
+WITH held AS (
+    SELECT sessions.id
+    FROM sessions JOIN transaction_progress ON transaction_progress.session_id = sessions.id
+    WHERE sessions.id = %(session_id)s AND device_id = %(device_id)s AND transaction_uid = %(transaction_uid)s
+      AND status = 'active' AND rating IS NULL AND progress = %(known)s::jsonb
+    FOR UPDATE
+), kept AS ({_SAVE_PROGRESS} AND session_id IN (SELECT id FROM held))
+UPDATE sessions SET meter_last_wh = %(meter_last_wh)s, meter_last_at = %(meter_last_at)s
+WHERE id IN (SELECT id FROM held)
+RETURNING id
+"""
+
 _RETIRE = """
 UPDATE sessions SET transaction_uid = left(transaction_uid, 230) || '#' || id WHERE id = %(session_id)s
 """
@@ -111,6 +131,43 @@ SELECT transaction_uid, sessions.id AS session_id, status = 'active' AS is_open,
 FROM sessions JOIN transaction_progress ON transaction_progress.session_id = sessions.id
 WHERE device_id = %(device_id)s AND transaction_uid = %(transaction_uid)s
 """
+
+_NOTE_START = """
+WITH forgotten AS (
+    DELETE FROM remote_starts
+    WHERE device_id = %(device_id)s AND number <> %(number)s AND asked_at < %(before)s
+)
+INSERT INTO remote_starts (device_id, number, id_token, id_token_type, asked_at)
+VALUES (%(device_id)s, %(number)s, %(id_token)s, %(id_token_type)s, %(at)s)
+ON CONFLICT (device_id, number) DO UPDATE
+SET id_token = EXCLUDED.id_token, id_token_type = EXCLUDED.id_token_type, asked_at = EXCLUDED.asked_at
+"""
+
+_ASKED_WITH = """
+SELECT id_token, id_token_type FROM remote_starts WHERE device_id = %(device_id)s AND number = %(number)s
+"""
+
+
+async def note_start(
+    connection: Connection, device_id: int, number: int, *, token: Mapping[str, Any], at: datetime
+) -> None:
+    """Keep the IdTokenType of a RequestStartTransaction, and forget this charger's very old ones."""
+    parameters = {
+        "device_id": device_id,
+        "number": number,
+        "id_token": clipped(token["idToken"], TOKEN_CHARACTERS_MAX),
+        "id_token_type": clipped(token["type"], WORD_CHARACTERS_MAX),
+        "at": at,
+        "before": at - STARTS_KEPT,
+    }
+    await connection.execute(_NOTE_START, parameters)
+
+
+async def token_of_start(connection: Connection, device_id: int, number: int) -> dict[str, str] | None:
+    """Return the IdTokenType that this charger was asked to start with under this number, or None."""
+    cursor = await connection.execute(_ASKED_WITH, {"device_id": device_id, "number": number})
+    row = await cursor.fetchone()
+    return None if row is None else {"idToken": row[0], "type": row[1]}
 
 
 async def lock_transaction(
@@ -159,6 +216,31 @@ async def save_transaction(
     session = await fetch_one(connection, Session, _SAVE, parameters)
     assert session is not None
     return session
+
+
+async def read_on(
+    connection: Connection,
+    device_id: int,
+    transaction_uid: str,
+    session_id: int,
+    *,
+    known: Progress,
+    progress: Progress,
+    at: datetime,
+) -> bool:
+    """Keep a `progress` that only reads on from `known`, in one statement (so a transaction by itself).
+
+    False, and nothing is changed, where the transaction is not open any more, or not as `known` says.
+    """
+    parameters = {
+        **_kept(session_id, progress, None, at),
+        "device_id": device_id,
+        "transaction_uid": transaction_uid,
+        "known": encode_progress(known).decode(),
+        "meter_last_wh": progress.integer("meter_last"),
+        "meter_last_at": _moment(progress.integer("meter_last", 1)),
+    }
+    return await fetch_value(connection, _READ_ON, parameters) is not None
 
 
 async def save_progress(

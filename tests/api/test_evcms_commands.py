@@ -39,6 +39,13 @@ async def order(
     )
 
 
+async def order_as(
+    api: httpx.AsyncClient, person: Person, key: str, device_id: int, action: str, **body: Any
+) -> httpx.Response:
+    headers = {**person.headers, "Idempotency-Key": key}
+    return await api.post(f"{URL}/{device_id}/commands", json={"action": action, **body}, headers=headers)
+
+
 async def speaks(pool: Pool, device_id: int, version: str) -> None:
     async with pool.connection() as db:
         await charger_connected(db, device_id, "gateway", version)
@@ -410,3 +417,82 @@ async def test_a_session_is_started_and_stopped_at_a_real_socket_of_any_version(
         assert stopped.status_code == 200, stopped.text
         assert stopped.json()["data"]["session"]["status"] == "completed"
         await asyncio.gather(*station.tasks)
+
+
+async def test_an_order_that_is_sent_again_under_its_key_makes_no_second_command(
+    api: httpx.AsyncClient, admin: Person, brand: Person, pool: Pool, bus: Client
+) -> None:
+    device_id = await make_charger(pool, owner_id=brand.id)
+    first = await order_as(api, brand, "key-1", device_id, "ChangeAvailability", payload=AVAILABLE)
+    assert first.status_code == 202, first.text
+    live = await bus.subscribe(f"gridwire.live.{TOPIC}")
+    reordered = dict(reversed(AVAILABLE.items()))
+    again = await order_as(
+        api, brand, "key-1", device_id, "ChangeAvailability", payload=reordered, priority=0
+    )
+    assert (again.status_code, again.json()) == (202, first.json())
+    other_caller = await order_as(api, admin, "key-1", device_id, "ClearCache")
+    assert other_caller.status_code == 202, "keys are each caller's own"
+    assert b"ClearCache" in (await live.next_msg(2)).data, "a repeat is not told of"
+    listed = (await api.get(f"{URL}/{device_id}/commands", headers=brand.headers)).json()
+    assert [row["action"] for row in listed["data"]] == ["ClearCache", "ChangeAvailability"]
+    assert listed["data"][1]["state"] == "queued", "it has not taken its own place"
+
+
+async def test_a_key_is_not_taken_for_another_order(
+    api: httpx.AsyncClient, brand: Person, pool: Pool
+) -> None:
+    device_id = await make_charger(pool, owner_id=brand.id)
+    second_id = await make_charger(pool, "CP-2", owner_id=brand.id)
+    assert (await order_as(api, brand, "k", device_id, "Reset", payload={"type": "Soft"})).status_code == 202
+    others: list[tuple[int, dict[str, Any]]] = [
+        (device_id, {"payload": {"type": "Hard"}}),
+        (device_id, {"payload": {"type": "Soft"}, "priority": 1}),
+        (second_id, {"payload": {"type": "Soft"}}),
+    ]
+    for charger_id, body in others:
+        refused = await order_as(api, brand, "k", charger_id, "Reset", **body)
+        assert refused.status_code == 409, refused.text
+        assert refused.json()["message"] == "Idempotency key already used"
+        assert "Idempotency-Key" in refused.json()["error"]
+    listed = (await api.get(f"{URL}/{device_id}/commands", headers=brand.headers)).json()
+    assert [row["state"] for row in listed["data"]] == ["queued"]
+    assert (await api.get(f"{URL}/{second_id}/commands", headers=brand.headers)).json()["data"] == []
+
+
+async def test_one_of_many_equal_orders_at_a_time_makes_the_command(
+    api: httpx.AsyncClient, brand: Person, pool: Pool
+) -> None:
+    device_ids = [await make_charger(pool, name, owner_id=brand.id) for name in ("CP-1", "CP-2")]
+    answers = await asyncio.gather(
+        *(order_as(api, brand, "k", device_ids[number % 2], "ClearCache") for number in range(8))
+    )
+    made = {each.json()["data"]["id"] for each in answers if each.status_code == 202}
+    assert len(made) == 1
+    assert sorted(each.status_code for each in answers) == [202] * 4 + [409] * 4
+
+
+async def test_an_ended_command_answers_its_key_and_hides_what_was_secret(
+    api: httpx.AsyncClient, brand: Person, pool: Pool, bus: Client
+) -> None:
+    device_id = await make_charger(pool, owner_id=brand.id, online=False)
+    body = {"key": "AuthorizationKey", "value": "a-secret-of-16-c"}
+    async with real_gateway(pool, bus) as running, peer(f"{running.url}/CP-1") as charger:
+        await charger.call("Heartbeat", {})
+        done = await order_as(api, brand, "k", device_id, "ChangeConfiguration", payload=body, wait=True)
+        assert (done.status_code, done.json()["data"]["state"]) == (200, "accepted")
+    await speaks(pool, device_id, "2.0.1")
+    again = await order_as(api, brand, "k", device_id, "ChangeConfiguration", payload=body, wait=True)
+    assert (again.status_code, again.json()) == (200, done.json()), "whatever the charger speaks by now"
+    changed = {**body, "value": "another-of-16-cs"}
+    other = await order_as(api, brand, "k", device_id, "ChangeConfiguration", payload=changed, wait=True)
+    assert other.status_code == 409
+    async with pool.connection() as db:
+        (row,) = await (await db.execute("SELECT to_json(c)::text FROM charger_commands AS c")).fetchall()
+    assert "a-secret" not in row[0]
+
+
+async def test_the_key_is_in_the_description_of_the_api(api: httpx.AsyncClient) -> None:
+    paths = (await api.get("/openapi.json")).json()["paths"]
+    named = [each["name"] for each in paths["/api/v1/chargers/{id}/commands"]["post"]["parameters"]]
+    assert "Idempotency-Key" in named

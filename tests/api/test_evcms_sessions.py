@@ -1,14 +1,20 @@
 """EV-CMS sessions (EV-045 to EV-051): lists, ownership, and a session started and stopped from afar."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 from nats.aio.client import Client
+from psycopg.types.json import Jsonb
 
 from storage.database import Pool
 from storage.queries import sessions
+from storage.queries.cdrs import insert_cdr
+from storage.queries.reconciliation import Ending, close_session
+from stream.reconciliation import Stop, late_stop
+from stream.records import make_record, terms_of
 from stream.settlement import rate_session
 from tests.api.helpers import CHARGER, Person, begin_session, gateway, make_charger, result
 
@@ -76,13 +82,131 @@ async def test_a_rated_session_and_its_record(api: httpx.AsyncClient, driver: Pe
     record = (await api.get(f"{URL}/{session_id}/cdr", headers=driver.headers)).json()["data"]
     cdr = record.pop("cdr")
     assert record == cdr
-    assert set(cdr) == CDR
+    assert set(cdr) == CDR | {"isEstimated", "lines", "corrections"}
+    assert cdr["lines"] == [
+        {
+            "component": "energy",
+            "name": "elements[0]",
+            "quantity": 10_000,
+            "unit": "Wh",
+            "price": 15,
+            "per": "kwh",
+            "amount": 150,
+        },
+        {
+            "component": "time",
+            "name": "elements[0]",
+            "quantity": 3_600,
+            "unit": "s",
+            "price": 0,
+            "per": "minute",
+            "amount": 0,
+        },
+        {
+            "component": "tax",
+            "name": "GST",
+            "quantity": 150,
+            "unit": "INR",
+            "price": 18,
+            "per": "percent",
+            "amount": 27,
+        },
+    ]
+    assert (cdr["corrections"], cdr["isEstimated"]) == ([], False)
     assert cdr["totalCost"] == 177
     assert cdr["currency"] == "INR"
     assert cdr["userName"] == "user"
     pricing = cdr["pricing"]
     assert {"energyRate", "totalEnergyCost", "parkingFee", "gst"} <= set(pricing)
     assert (pricing["energyRate"], pricing["totalEnergyCost"], pricing["gst"]) == (15, 150, 27)
+
+
+DEFINITION = {
+    "elements": [
+        {
+            "prices": [
+                {"dimension": "flat", "price_minor": 2_000, "per": "session"},
+                {"dimension": "energy", "price_minor": "1234.5", "per": "kwh", "step": 4_000},
+                {"dimension": "time", "price_minor": 150, "per": "minute"},
+            ]
+        }
+    ],
+    "taxes": [{"name": "GST", "basis_points": 1_850}],
+    "max_price_minor": 9_000,
+}
+
+
+async def test_a_record_shows_its_lines_as_they_were_billed(
+    api: httpx.AsyncClient, driver: Person, pool: Pool
+) -> None:
+    device_id = await make_charger(pool)
+    async with pool.connection() as db:
+        await db.execute("UPDATE tariffs SET definition = %s", [Jsonb(DEFINITION)])
+    session_id = await charged(pool, device_id, driver.id)
+    shown = (await api.get(f"{URL}/{session_id}/cdr", headers=driver.headers)).json()["data"]["cdr"]
+    keys = ("component", "quantity", "unit", "price", "per", "amount")
+    assert [tuple(line[key] for key in keys) for line in shown["lines"]] == [
+        ("flat", 1, "session", 20, "session", 20),
+        ("energy", 12_000, "Wh", 12.345, "kwh", 148.14),
+        ("time", 3_600, "s", 1.5, "minute", 90),
+        ("maximum", 1, "session", 90, "session", -168.14),
+        ("tax", 90, "INR", 18.5, "percent", 16.65),
+    ]
+    assert round(sum(line["amount"] for line in shown["lines"]), 2) == shown["totalCost"] == 106.65
+    pricing = shown["pricing"]
+    parts = ("totalEnergyCost", "parkingFee", "timeFee", "flatFee", "adjustment", "gst")
+    assert round(sum(pricing[part] for part in parts), 2) == shown["totalCost"]
+    async with pool.connection() as db:
+        await db.execute("UPDATE tariffs SET definition = NULL, energy_minor_per_kwh = 1")
+    again = (await api.get(f"{URL}/{session_id}/cdr", headers=driver.headers)).json()["data"]["cdr"]
+    assert again == shown, "whatever the tariff says today"
+
+
+async def test_a_record_from_before_lines_were_kept_shows_its_parts(
+    api: httpx.AsyncClient, driver: Person, pool: Pool
+) -> None:
+    device_id = await make_charger(pool)
+    session_id = await begin_session(pool, device_id, driver.id, NOON)
+    await end_session(pool, device_id, session_id, NOON + timedelta(hours=1), rated=False)
+    async with pool.connection() as db:
+        terms = await terms_of(db, device_id)
+        session = await sessions.get_session(db, session_id)
+        assert session is not None
+        record = make_record(session, terms, [])
+        old = replace(record, lines=[], time_minor=500, total_minor=record.total_minor + 500)
+        assert await insert_cdr(db, old)
+        await db.execute("UPDATE tariffs SET energy_minor_per_kwh = 1")
+    shown = (await api.get(f"{URL}/{session_id}/cdr", headers=driver.headers)).json()["data"]["cdr"]
+    energy, *others = shown["lines"]
+    assert (energy["quantity"], energy["price"], energy["amount"]) == (10_000, 15, 150)
+    assert others == [
+        {"component": "time", "name": "", "amount": 5},
+        {"component": "tax", "name": "", "amount": 27},
+    ]
+    assert sum(line["amount"] for line in shown["lines"]) == shown["totalCost"]
+
+
+async def test_a_corrected_record_shows_what_it_said_before(
+    api: httpx.AsyncClient, driver: Person, pool: Pool
+) -> None:
+    device_id = await make_charger(pool)
+    session_id = await begin_session(pool, device_id, driver.id, NOON)
+    end = NOON + timedelta(hours=1)
+    ending = Ending(session_id, "silent", "completed", end, end, 11_000, 11_000, "Other")
+    async with pool.connection() as db:
+        assert await close_session(db, ending, end)
+        await rate_session(db, session_id, 0)
+        await late_stop(db, session_id, Stop(end + timedelta(hours=1), end, 21_000, "Local"))
+        await rate_session(db, session_id, 0)
+    shown = (await api.get(f"{URL}/{session_id}/cdr", headers=driver.headers)).json()["data"]["cdr"]
+    assert (shown["energyConsumed"], shown["totalCost"], shown["isEstimated"]) == (20, 354, False)
+    assert [line["amount"] for line in shown["lines"]] == [300, 0, 54]
+    (correction,) = shown["corrections"]
+    before = correction["before"]
+    assert (correction["difference"], before["totalCost"], before["energyConsumed"]) == (177, 177, 10)
+    assert (before["isEstimated"], before["duration"], shown["duration"]) == (True, 60, 120)
+    assert [line["amount"] for line in before["lines"]] == [150, 0, 27]
+    assert correction["correctedAt"].endswith("Z")
 
 
 async def test_an_active_session_has_no_end_and_no_record(

@@ -7,13 +7,16 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from nats.aio.client import Client
 
 from deploy.temporary import TemporaryNats, free_port
+from ingest.ocpp import remote_starts
 from ingest.ocpp.server import Gateway
 from protocols.ocpp.command_rules import is_repeatable, supersede_key
 from storage.database import Pool
@@ -491,3 +494,47 @@ async def test_many_chargers_with_commands_come_back_at_once(pool: Pool, bus: Cl
             await stack.enter_async_context(peer(f"{running.url}/{device.identity}"))
         done = [await ended(pool, command_id) for command_id in ids]
     assert {each.state for each in done} == {"accepted"}
+
+
+@pytest.mark.parametrize(("vendor", "gap_s"), [("MENNEKES", 1.0), ("Acme", 0.0)])
+async def test_a_make_that_needs_it_has_a_pause_between_calls(
+    pool: Pool, bus: Client, vendor: str, gap_s: float
+) -> None:
+    device = await add_charger(pool, "CP1")
+    boot = {"chargePointVendor": vendor, "chargePointModel": "M"}
+    async with running_gateway(pool, bus) as running, peer(f"{running.url}/CP1") as charger:
+        await charger.call("BootNotification", boot)
+        times: list[float] = []
+
+        def react(*_: Any) -> dict[str, Any]:
+            times.append(asyncio.get_running_loop().time())
+            return {"status": "Accepted"}
+
+        charger.react = react
+        outcomes = await asyncio.gather(
+            *(call_charger(bus, device.id, "ClearCache", {}, 10) for _ in range(3))
+        )
+    assert [each.outcome for each in outcomes] == ["result"] * 3
+    pauses = [after - before for before, after in pairwise(times)]
+    assert all(pause >= gap_s - 0.01 for pause in pauses), pauses
+    assert gap_s or max(pauses) < 0.9, pauses
+
+
+async def test_a_start_whose_token_cannot_be_kept_does_not_go_out_yet(
+    pool: Pool, bus: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = await add_charger(pool, "CP1")
+    note, failures = remote_starts.note, iter([True])
+
+    async def away_once(*about: Any) -> None:
+        if next(failures, False):
+            raise psycopg.OperationalError("away")
+        await note(*about)
+
+    monkeypatch.setattr(remote_starts, "note", away_once)
+    options: dict[str, Any] = {"subprotocols": ["ocpp2.0.1"]}
+    async with quick_gateway(pool, bus) as running, peer(f"{running.url}/CP1", **options) as charger:
+        await charger.call("Heartbeat", {})
+        command_id = await keep(pool, bus, device.id, *START["ocpp2.0.1"])
+        done = await ended(pool, command_id)
+    assert (done.state, done.attempts, len(charger.frames)) == ("accepted", 1, 1)

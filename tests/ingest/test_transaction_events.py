@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
+from ingest.ocpp import under_way
+from ingest.ocpp.v2 import transaction_event
 from ingest.ocpp.v2.transaction_event import GAP_WAIT
 from protocols.ocpp.surface import Version
+from protocols.ocpp.transactions import Progress
 from protocols.timestamps import parse_timestamp, to_datetime
 from storage.database import Pool
 from storage.queries.cdrs import get_cdr, latest_cdr
@@ -17,7 +20,7 @@ from storage.queries.chargers import list_connectors
 from storage.queries.devices import set_device_status
 from storage.queries.reconciliation import Ending, close_session
 from storage.queries.sessions import SessionDetail, get_session, list_sessions
-from storage.queries.transactions import transaction_state
+from storage.queries.transactions import STARTS_KEPT, note_start, token_of_start, transaction_state
 from stream.bus import call_charger
 from stream.settlement import rate_session
 from tests.ingest.ocpp_gateway import (
@@ -42,6 +45,10 @@ def dial(running: Running, version: Version = Version.V201, identity: str = "CP1
 
 def at(minute: int) -> str:
     return f"{to_datetime(BASE_US) + timedelta(minutes=minute):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def parse(text: str) -> datetime:
+    return to_datetime(parse_timestamp(text))
 
 
 def meter(minute: int, wh: float, context: str = "Sample.Periodic") -> list[dict[str, Any]]:
@@ -425,3 +432,161 @@ async def test_a_remote_start_that_names_no_token_is_its_drivers(pool: Pool, bus
     assert sessions == {device.id: ("completed", user_id, "CARD"), other.id: ("active", None, "")}
     (first, *_) = await events(bus, "transaction_event")
     assert "idToken" not in first, "kept as it came"
+
+
+@pytest.mark.parametrize("seq_no", [0, 3])
+async def test_a_remote_start_is_its_drivers_after_the_gateway_that_asked_is_gone(
+    pool: Pool, bus: Client, seq_no: int
+) -> None:
+    device = await add_charger(pool, "CP1")
+    user_id = await add_driver(pool, "card")
+    order = {"remoteStartId": 2**31 - 1, "idToken": TOKEN, "evseId": 1}
+    async with running_gateway(pool, bus) as running, dial(running) as charger:
+        await charger.call("Heartbeat", {})
+        calling = asyncio.create_task(call_charger(bus, device.id, "RequestStartTransaction", order, 5))
+        frame = await charger.receive()
+        await charger.send([3, frame[1], {"status": "Accepted"}])
+        assert (await calling).outcome == "result"
+    late = event("Updated" if seq_no else "Started", seq_no, info={"remoteStartId": 2**31 - 1})
+    async with running_gateway(pool, bus, name="another") as running, dial(running) as charger:
+        answer = await charger.call("TransactionEvent", late)
+    assert answer["idTokenInfo"] == {"status": "Accepted"}
+    (session,) = await all_sessions(pool)
+    assert (session.user_id, session.id_tag, session.remote_start_id) == (user_id, "CARD", 2**31 - 1)
+
+
+async def test_a_start_that_is_asked_for_again_under_its_number_has_the_newer_token(pool: Pool) -> None:
+    device = await add_charger(pool, "CP1")
+    async with pool.connection() as connection:
+        for token, at_minute in (("OLD", 0), ("CARD\0", 1)):
+            await note_start(
+                connection,
+                device.id,
+                7,
+                token={"idToken": token, "type": "Central"},
+                at=to_datetime(BASE_US) + timedelta(minutes=at_minute),
+            )
+        found = await token_of_start(connection, device.id, 7)
+        assert found == {"idToken": "CARD\ufffd", "type": "Central"}
+        assert await token_of_start(connection, device.id, 8) is None
+        much_later = to_datetime(BASE_US) + STARTS_KEPT + timedelta(minutes=2)
+        await note_start(connection, device.id, 9, token=TOKEN, at=much_later)
+        assert await token_of_start(connection, device.id, 7) is None, "forgotten with time"
+
+
+def no_long_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: object) -> None:
+        raise AssertionError("a mere reading locks nothing beforehand")
+
+    monkeypatch.setattr(transaction_event, "lock_transaction", refuse)
+
+
+async def test_a_mere_reading_is_one_statement(
+    pool: Pool, bus: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_charger(pool, "CP1")
+    await add_driver(pool, "card")
+    started, *middle, ended = whole(updates=3)
+    news = event("Updated", 4, meterValue=meter(4, 1400), info={"chargingState": "SuspendedEV"})
+    async with running_gateway(pool, bus) as running, dial(running) as charger:
+        await charger.call("TransactionEvent", started)
+        with monkeypatch.context() as patched:
+            no_long_way(patched)
+            for each in middle:
+                assert await charger.call("TransactionEvent", each) == {}
+            (session,) = await all_sessions(pool)
+            assert (session.meter_last_wh, session.meter_last_at) == (1300, parse(at(3)))
+            refused = await charger.call("TransactionEvent", news)
+            assert refused[0] == "InternalError", "that one takes the long way"
+        assert await charger.call("TransactionEvent", news) == {}
+        assert (await all_sessions(pool))[0].charging_state == "SuspendedEV"
+        assert await charger.call("TransactionEvent", {**ended, "seqNo": 5}) == {"totalCost": 7.08}
+    (session,) = await all_sessions(pool)
+    assert (session.status, session.meter_start_wh, session.meter_stop_wh) == ("completed", 1000, 1400)
+    rows = await log_rows(bus, "charger_samples")
+    assert len(rows["ts"]) == 6, "every reading once it is committed"
+    assert set(rows["transaction_id"]) == {session.transaction_id}
+
+
+async def test_a_reading_of_what_another_gateway_has_taken_further_loses_nothing(
+    pool: Pool, bus: Client
+) -> None:
+    device = await add_charger(pool, "CP1")
+    await add_driver(pool, "card")
+    started, *middle, ended = whole(updates=5)
+    async with running_gateway(pool, bus) as one, running_gateway(pool, bus, name="other") as other:
+        async with dial(one) as charger:
+            for each in (started, middle[0], middle[1]):
+                await charger.call("TransactionEvent", each)
+        async with dial(other) as charger:
+            await charger.call("TransactionEvent", middle[2])
+        async with dial(one) as charger:
+            await charger.call("TransactionEvent", middle[3])
+            async with pool.connection() as connection:
+                state = await transaction_state(connection, device.id, "t1")
+            assert state is not None
+            assert (state.events_missing, state.is_open) == (0, True)
+            await charger.call("TransactionEvent", middle[4])
+            await charger.call("TransactionEvent", ended)
+    (session,) = await all_sessions(pool)
+    assert (session.status, session.meter_stop_wh, await tasks(pool)) == (
+        "completed",
+        1600,
+        [(session.id, True)],
+    )
+
+
+@pytest.mark.parametrize("is_rated", [False, True])
+async def test_a_reading_of_a_session_that_a_rule_has_ended_meanwhile_changes_no_session(
+    pool: Pool, bus: Client, is_rated: bool
+) -> None:
+    await add_charger(pool, "CP1")
+    await add_driver(pool, "card")
+    started, first, second, *_ = whole()
+    async with running_gateway(pool, bus) as running, dial(running) as charger:
+        await charger.call("TransactionEvent", started)
+        await charger.call("TransactionEvent", first)
+        (session,) = await all_sessions(pool)
+        end = parse(at(1))
+        ending = Ending(session.id, "silent", "completed", end, end, 1100, 1100, "Other")
+        async with pool.connection() as connection:
+            assert await close_session(connection, ending, end)
+            if is_rated:
+                await rate_session(connection, session.id, 0)
+        await charger.call("TransactionEvent", second)
+    (after,) = await all_sessions(pool)
+    assert (after.status, after.meter_stop_wh, after.ended_at) == ("completed", 1100, end)
+    assert after.meter_last_wh == (1100 if is_rated else 1200)
+    kinds = {kind.decode() for kind in (await log_rows(bus, "device_events"))["kind"]}
+    assert ("transaction_event_after_rating" in kinds) is is_rated
+
+
+async def test_a_reading_waits_for_whoever_changes_its_session(pool: Pool, bus: Client) -> None:
+    device = await add_charger(pool, "CP1")
+    started, first, second, *_ = whole()
+    async with running_gateway(pool, bus) as running, dial(running) as charger:
+        await charger.call("TransactionEvent", started)
+        async with pool.connection() as connection:
+            await connection.execute("UPDATE sessions SET vehicle_id = 'V1'")
+            waiting = asyncio.create_task(charger.call("TransactionEvent", first))
+            await asyncio.sleep(0.3)
+            assert not waiting.done()
+        assert await waiting == {}
+        async with pool.connection() as connection:
+            state = await transaction_state(connection, device.id, "t1")
+        assert state is not None
+        assert state.events_missing == 0
+        await charger.call("TransactionEvent", second)
+    (session,) = await all_sessions(pool)
+    assert (session.vehicle_id, session.meter_last_wh) == ("V1", 1200)
+
+
+def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_way, "TRANSACTIONS_MAX", 2)
+    memory = under_way.UnderWay()
+    for number in range(3):
+        memory.keep(1, str(number), under_way.Known(number, number, 1, Progress()))
+    memory.keep(1, "1", under_way.Known(1, 1, 1, Progress()))
+    memory.keep(1, "3", under_way.Known(3, 3, 1, Progress()))
+    assert [memory.take(1, str(number)) is not None for number in range(4)] == [False, True, False, True]
+    assert memory.take(1, "1") is None, "taken once"

@@ -89,6 +89,32 @@ def test_time_ends_calls_sent_and_waiting(connection: Connection) -> None:
     assert connection.next_deadline() is None
 
 
+def test_a_gap_is_kept_between_the_end_of_a_call_and_the_next(connection: Connection) -> None:
+    connection.call("a", "Reset", {}, 0, 1000, 50)
+    assert len(sent(connection)) == 1, "there is none before it"
+    connection.call("b", "Reset", {}, 0, 1000, 50)
+    connection.call("c", "Reset", {}, 0, 1000)
+    connection.receive(frame(3, "a", {}), 100)
+    assert (sent(connection), connection.has_queued, connection.next_deadline()) == ([], True, 150)
+    assert connection.tick(149) == []
+    assert sent(connection) == []
+    connection.tick(150)
+    assert [call[1] for call in sent(connection)] == ["b"]
+    connection.receive(frame(3, "b", {}), 160)
+    assert [call[1] for call in sent(connection)] == ["c"], "only those of this make wait"
+    assert connection.next_deadline() == 1000
+
+
+def test_a_gap_ends_no_later_than_the_time_of_its_call(connection: Connection) -> None:
+    connection.call("a", "Reset", {}, 0, 100)
+    connection.call("b", "Reset", {}, 0, 120, 50)
+    connection.call("c", "Reset", {}, 90, 100)
+    connection.tick(100)
+    assert (len(sent(connection)), connection.next_deadline()) == (1, 120)
+    assert connection.tick(120) == [CallEnded("b", "Reset", TimedOut(was_sent=False))]
+    assert [call[1] for call in sent(connection)] == ["c"]
+
+
 def test_the_queue_of_our_calls_is_bounded(connection: Connection) -> None:
     for number in range(1 + LIMITS.outbound):
         connection.call(str(number), "Reset", {}, 0, 100)
@@ -217,12 +243,12 @@ class Interleavings(RuleBasedStateMachine):
             elif "GenericError" not in each:
                 self.answers.append(each[1])
 
-    @rule(timeout_us=st.integers(1, 50))
-    def ask(self, timeout_us: int) -> None:
+    @rule(timeout_us=st.integers(1, 50), gap_us=st.integers(0, 30))
+    def ask(self, timeout_us: int, gap_us: int) -> None:
         self.count += 1
         message_id = f"ours-{self.count}"
         try:
-            events = self.connection.call(message_id, "Reset", {}, self.now_us, timeout_us)
+            events = self.connection.call(message_id, "Reset", {}, self.now_us, timeout_us, gap_us)
         except QueueFullError:
             return
         self.asked.add(message_id)

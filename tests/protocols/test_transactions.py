@@ -156,3 +156,39 @@ def test_the_end_of_a_transaction_does_not_bring_a_vehicle_back() -> None:
     assert transaction_status(None, "Charging", has_ended=True) == "Finishing"
     assert transaction_status("Idle", "Available", has_ended=True) is None
     assert "Finishing" in IN_USE
+
+
+def shown(progress: Progress) -> dict[str, object]:
+    """What a session shows but for its last reading."""
+    names = ("started", "ended", "token", "evse", "remote_start_id", "reservation_id", "charging_state")
+    facts = {name: fact.values for name, fact in progress.facts.items() if name in names}
+    return {**facts, "meter_start_wh": progress.meter_start_wh, "has_started": progress.has_started}
+
+
+@given(st.lists(events, min_size=1, max_size=6), events)
+def test_what_only_reads_on_is_the_same_session(
+    before: list[TransactionEvent], event: TransactionEvent
+) -> None:
+    known = taken(*before)
+    progress = known.take(event)
+    if progress.only_reads_on_from(known):
+        assert shown(progress) == shown(known)
+        assert not progress.has_ended
+
+
+@pytest.mark.parametrize(
+    ("more", "only_reads_on"),
+    [
+        (event(EventType.UPDATED, 2, 1700), True),
+        (event(EventType.UPDATED, 2, 1700, charging_state="Charging"), True),
+        (event(EventType.UPDATED, 2), True),
+        (UPDATE, True),
+        (PAUSE, False),
+        (END, False),
+        (event(EventType.UPDATED, 2, evse_id=1, connector_id=1), False),
+        (event(EventType.UPDATED, 2, reservation_id=1), False),
+    ],
+)
+def test_a_mere_reading_is_told_from_news(more: TransactionEvent, only_reads_on: bool) -> None:
+    known = taken(START, UPDATE)
+    assert known.take(more).only_reads_on_from(known) is only_reads_on

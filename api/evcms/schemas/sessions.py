@@ -8,13 +8,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from api.evcms.envelope import Maybe, Named, Out, Page, Rows, Time
 from api.evcms.schemas.chargers import CONNECTOR_ID_MAX
+from api.evcms.schemas.receipts import WH_PER_KWH, CorrectionOut, LineOut, lines_of, minutes
 from api.fields import OptionalText, Text, money
 from storage.queries.cdrs import Cdr
 from storage.queries.sessions import SessionDetail, SessionTotals
 
 SessionStatus = Literal["active", "completed", "failed"]
-S_PER_MINUTE = 60
-WH_PER_KWH = 1_000
 DATE_CHARACTERS = len("2026-01-31")
 
 
@@ -106,7 +105,7 @@ class SessionOut(Out):
                 "meter_start": session.meter_start_wh,
                 "meter_stop": session.meter_stop_wh,
                 "energy_consumed": None if energy_wh is None else round(energy_wh / WH_PER_KWH, 3),
-                "duration": _minutes(_duration_s(session, now)),
+                "duration": minutes(_duration_s(session, now)),
                 "cost": cost,
                 "payment_status": session.payment_status,
                 "stop_reason": session.stop_reason,
@@ -119,10 +118,6 @@ def _duration_s(session: SessionDetail, now: datetime) -> float:
     if session.duration_s is not None:
         return session.duration_s
     return max(0.0, ((session.ended_at or now) - session.started_at).total_seconds())
-
-
-def _minutes(seconds: float) -> float:
-    return round(seconds / S_PER_MINUTE, 2)
 
 
 class NamedSession(SessionOut, Named):
@@ -157,7 +152,7 @@ class TotalsOut(Out):
         return cls(
             total_sessions=totals.sessions,
             total_energy=round(totals.energy_wh / WH_PER_KWH, 3),
-            total_duration=_minutes(totals.duration_s),
+            total_duration=minutes(totals.duration_s),
             total_cost=money(totals.total_minor),
         )
 
@@ -169,17 +164,25 @@ class History(SessionPage):
 
 
 class PricingOut(Out):
-    """How a total came about, in rupees; `energy_rate` is per kWh. `time_fee` is beyond the documentation."""
+    """How a total came about, in rupees; `energy_rate` is per kWh.
+
+    `time_fee`, `flat_fee` and `adjustment` (by a minimum, or negative by a maximum) are extensions.
+    """
 
     energy_rate: float
     total_energy_cost: float
     parking_fee: float
     time_fee: float
+    flat_fee: float
+    adjustment: float
     gst: float
 
 
 class CdrOut(Out):
-    """A charge detail record. Meters in Wh, `energy_consumed` in kWh, `duration` in minutes."""
+    """A charge detail record as corrected. Meters in Wh, `energy_consumed` in kWh, `duration` in minutes.
+
+    Extensions: `is_estimated` (a rule ended the session), `lines` and `corrections`.
+    """
 
     session_id: str
     user_id: str
@@ -196,10 +199,15 @@ class CdrOut(Out):
     total_cost: float
     currency: str
     pricing: PricingOut
+    is_estimated: bool
+    lines: list[LineOut]
+    corrections: list[CorrectionOut]
 
     @classmethod
-    def of(cls, record: Cdr, session: SessionDetail, user_name: str) -> "CdrOut":
-        """Show the record of a stopped session."""
+    def of(
+        cls, record: Cdr, session: SessionDetail, user_name: str, corrections: list[CorrectionOut]
+    ) -> "CdrOut":
+        """Show the latest record of a stopped session."""
         facts: dict[str, Any] = {
             "session_id": str(session.id),
             "user_id": "" if record.user_id is None else str(record.user_id),
@@ -209,18 +217,23 @@ class CdrOut(Out):
             "vehicle_info": session.vehicle_id or "",
             "start_time": session.started_at,
             "end_time": session.ended_at,
-            "duration": _minutes(record.duration_s),
+            "duration": minutes(record.duration_s),
             "energy_consumed": round(record.energy_wh / WH_PER_KWH, 3),
             "meter_start": session.meter_start_wh,
             "meter_stop": session.meter_stop_wh,
             "total_cost": money(record.total_minor),
             "currency": record.currency,
+            "is_estimated": record.is_estimated,
+            "lines": lines_of(record),
+            "corrections": corrections,
         }
         pricing = PricingOut(
             energy_rate=money(record.energy_minor_per_kwh),
             total_energy_cost=money(record.energy_minor),
             parking_fee=money(record.parking_minor),
             time_fee=money(record.time_minor),
+            flat_fee=money(record.flat_minor),
+            adjustment=money(record.adjustment_minor),
             gst=money(record.gst_minor),
         )
         return cls.model_validate({**facts, "pricing": pricing})

@@ -23,7 +23,7 @@ async def total_cost(
 
     None where there is nothing new to tell, or no price: that is settlement's business, not the charger's.
     """
-    if session.ended_at is None and not _is_due(event, known):
+    if session.ended_at is None and not is_due(event, known):
         return None
     try:
         minor = await cost_so_far(connection, session.id, event.at_us, session.meter_last_wh)
@@ -33,6 +33,7 @@ async def total_cost(
     return None if minor is None else minor / MINOR_PER_MAJOR
 
 
-def _is_due(event: TransactionEvent, known: Progress) -> bool:
+def is_due(event: TransactionEvent, known: Progress) -> bool:
+    """Whether the running cost is to be told with this event; `known`: before it."""
     last_us = known.integer("meter_last", 1) or 0
     return bool(event.readings) and event.at_us // RUNNING_EVERY_US > last_us // RUNNING_EVERY_US

@@ -6,15 +6,18 @@ tell together. A session that ended is rated once nothing that is missing could 
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import orjson
 
+from ingest.ocpp import remote_starts
 from ingest.ocpp.authority import Verdict
 from ingest.ocpp.context import Context, Payload
+from ingest.ocpp.under_way import Known
 from ingest.ocpp.v2.authorize import judge_token, token_info
 from ingest.ocpp.v2.cost import total_cost
+from ingest.ocpp.v2.mere_reading import read_further
 from ingest.ocpp.v2.status_notification import tell_status
 from ingest.ocpp.v16.meter_values import keep_signed, store
 from ingest.ocpp.v16.start_transaction import session_facts
@@ -51,36 +54,47 @@ _NO_ERROR = "NoError"
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """What came of an event. `session` is None for one that is rated already: it stays as it is.
+    """What came of an event. `transaction_id` is ours.
 
-    `is_late`: the event says something new of a session that is rated. `status`: the EVSE's new one.
+    `is_late`: the event says something new of a session that is rated, and stays as it is. `started`: the
+    session that began with it. `status`: the EVSE's new one. `known`: what the next event can build on.
     """
 
-    transaction: Transaction
-    session: Session | None
-    is_new: bool = False
+    transaction_id: int
+    evse_id: int
     is_late: bool = False
+    started: Session | None = None
     status: str | None = None
     cost: float | None = None
+    known: Known | None = None
 
 
 async def handle(context: Context, payload: Payload) -> Payload:
     """Keep it whatever the token: the charger delivers energy already. In quarantine: no session."""
     values = await _decode(context, payload)
-    named: Payload = context.services.remote_starts.named(context.device.id, payload)
     event = read_event(
-        named,
+        payload,
         at_us=context.device_time_us(payload),
         received_at_us=context.received_at_us,
         readings=register_readings(values.rows),
     )
+    uid = transaction_uid(payload)
+    if context.is_active and (known := await read_further(context, uid, event)):
+        await _keep(context, payload, event, values, _Taken(known.transaction_id, known.evse_id))
+        return {}
     verdict: Verdict | None = None
     taken: _Taken | None = None
     async with context.services.pool.connection() as connection:
-        if event.id_token is not None:
-            verdict = await judge_token(context, connection, named["idToken"])
+        token = payload.get("idToken")
+        if started := await remote_starts.token_of(context, connection, event):
+            token = started
+            event = replace(event, id_token=started["idToken"], id_token_type=started["type"])
+        if token:
+            verdict = await judge_token(context, connection, token)
         if context.is_active:
-            taken = await _take(context, connection, transaction_uid(payload), event, verdict)
+            taken = await _take(context, connection, uid, event, verdict)
+    if taken is not None and taken.known is not None:
+        context.services.under_way.keep(context.device.id, uid, taken.known)
     await _keep(context, payload, event, values, taken)
     return _answer(context, verdict, taken)
 
@@ -114,7 +128,8 @@ async def _take(
     if transaction.is_rated:
         await save_progress(connection, transaction.session_id, progress, rating=transaction.rating, at=at)
         await _correct(connection, transaction, progress)
-        return _Taken(transaction, None, is_late=progress.facts != known.facts)
+        is_late = progress.facts != known.facts
+        return _Taken(transaction.transaction_id, known.integer("evse") or 0, is_late=is_late)
     is_its_token = verdict is not None and progress.facts.get("token") != known.facts.get("token")
     session = await save_transaction(
         connection,
@@ -134,12 +149,14 @@ async def _take(
     status = None
     if _is_news(event, known, progress):
         status = await _show(context, connection, session.connector_id, event, progress)
+    is_open, evse_id = session.status == "active", session.connector_id
     return _Taken(
-        transaction,
-        session,
-        is_new=is_new,
+        transaction.transaction_id,
+        evse_id,
+        started=session if is_new and not session.ended_at else None,
         status=status,
         cost=await total_cost(connection, session, event, known),
+        known=Known(session.id, transaction.transaction_id, evse_id, progress) if is_open else None,
     )
 
 
@@ -219,23 +236,16 @@ async def _keep(
     """Samples and the event itself to the log, then the live events; all may be repeated."""
     evse_id, transaction_id = event.evse_id or 0, None
     if taken is not None:
-        transaction_id = taken.transaction.transaction_id
-        evse_id = (
-            (taken.transaction.progress.integer("evse") or 0)
-            if taken.session is None
-            else (taken.session.connector_id)
-        )
+        evse_id, transaction_id = taken.evse_id, taken.transaction_id
     about = {name: value for name, value in payload.items() if name != "meterValue"}
     await asyncio.gather(
         store(context, of_transaction(values, evse_id, transaction_id)),
         keep_signed(context, payload.get("meterValue"), {"transactionInfo": payload["transactionInfo"]}),
         context.record(_kind(taken), storable(about), event.at_us),
     )
-    if taken is None or taken.session is None:
-        return
-    if taken.is_new and not taken.session.ended_at:
-        await context.tell("session-started", session_facts(taken.session))
-    if taken.status is not None:
+    if taken is not None and taken.started is not None:
+        await context.tell("session-started", session_facts(taken.started))
+    if taken is not None and taken.status is not None:
         await tell_status(context, evse_id, taken.status)
 
 
