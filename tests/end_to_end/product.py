@@ -48,6 +48,11 @@ class Product:
         return f"mqtt://127.0.0.1:{self.settings.mqtt_port}"
 
     @property
+    def network_mqtt_url(self) -> str:
+        password = (self.folder / "secrets" / "network_password").read_text()
+        return f"mqtt://network:{password}@127.0.0.1:{self.settings.mqtt_port}"
+
+    @property
     def database_url(self) -> str:
         return self.run.environment["GRIDWIRE_DATABASE_URL"]
 
@@ -120,6 +125,10 @@ def fleet_of(product: Product, *, chargers: int, batteries: int, **more: Any) ->
         seed=7,
         ocpp_url=product.ocpp_url,
         mqtt_url=product.device_mqtt_url,
+        lorawan_mqtt_url=product.network_mqtt_url,
+        coap_url=f"coap://127.0.0.1:{product.settings.coap_port}",
+        udp_address=f"127.0.0.1:{product.settings.udp_port}",
+        meter_token=(product.folder / "secrets" / "fleet_password").read_text(),
         password=(product.folder / "secrets" / "fleet_password").read_text(),
         id_tags=[DRIVER_ID_TAG.format(number) for number in range(1, chargers + 1)],
         ledger_path=product.folder / "fleet.sqlite",

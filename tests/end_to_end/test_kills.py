@@ -8,23 +8,27 @@ import pytest
 
 from simulators import fleet, ledger
 from tests.end_to_end.product import fleet_of, running_product
-from tests.end_to_end.truth import check_batteries, check_chargers, check_laws
+from tests.end_to_end.truth import check_batteries, check_chargers, check_laws, check_meters
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
-CHARGERS, BATTERIES = 12, 40
+CHARGERS, BATTERIES, LORAWAN, NBIOT = 12, 40, 8, 4
 BETWEEN_KILLS_S = 5.0
-KILLED = ("writer", "ocpp", "nats", "postgres", "mqtt")
+KILLED = ("writer", "ocpp", "lorawan", "nats", "nbiot", "postgres", "mqtt")
 
 
 async def test_every_acknowledged_sample_survives_the_death_of_every_part(server_folder: Path) -> None:
-    async with running_product(server_folder / "kills", (), CHARGERS, BATTERIES) as product:
+    counts = (CHARGERS, BATTERIES, LORAWAN + NBIOT)
+    async with running_product(server_folder / "kills", (), *counts) as product:
         config = fleet_of(
             product,
             chargers=CHARGERS,
             batteries=BATTERIES,
             charger_interval_s=1,
             battery_interval_s=0.5,
+            lorawan_meters=LORAWAN,
+            nbiot_meters=NBIOT,
+            meter_interval_s=1,
             first_plug_s=(0.0, 3.0),
             session_s=(20.0, 60.0),
         )
@@ -42,9 +46,11 @@ async def test_every_acknowledged_sample_survives_the_death_of_every_part(server
         after = ledger.counts(config.ledger_path)
         assert after["battery_rows"] > before["battery_rows"], f"no battery in {time.monotonic() - began} s"
         assert after["charger_rows"] > before["charger_rows"]
+        assert after["meter_rows"] > before["meter_rows"]
         stop.set()
         await asyncio.wait_for(running, 60)
         await product.until_drained()
         assert check_batteries(config.ledger_path, product.database_url) > BATTERIES * 10
         assert check_chargers(config.ledger_path, product.database_url) > CHARGERS * 10
+        assert check_meters(config.ledger_path, product.database_url) > (LORAWAN + NBIOT) * 10
         check_laws(product.figures())

@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 
 from deploy.terminal import Figures, by_label, total
+from protocols.quantities import CODES
 from protocols.vocabulary import CONTEXT_CODES, LOCATION_CODES, MEASURAND_CODES, PHASE_CODES
 from simulators import ledger
 
@@ -18,6 +19,9 @@ FROM battery_samples JOIN devices ON devices.id = device_id
 CHARGER_SQL = """
 SELECT identity, connector_id, ts, measurand, phase, location, context, value
 FROM charger_samples JOIN devices ON devices.id = device_id
+"""
+METER_SQL = """
+SELECT identity_key, ts, quantity, value FROM meter_samples JOIN devices ON devices.id = device_id
 """
 
 
@@ -60,6 +64,24 @@ def check_chargers(path: Path, database_url: str) -> int:
         acknowledged[row.identity, row.connector_id, row.ts_us, *codes] = row.value
     missing = acknowledged.keys() - stored.keys()
     assert not missing, f"{len(missing)} of {len(acknowledged)} acknowledged values are lost: {min(missing)}"
+    for key, value in acknowledged.items():
+        _same(key, value, stored[key])
+    return len(acknowledged)
+
+
+def check_meters(path: Path, database_url: str) -> int:
+    """Every acknowledged reading stands in the table once, with its value; returns how many."""
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(METER_SQL).fetchall()
+    stored = {(identity, microseconds(ts), quantity): value for identity, ts, quantity, value in rows}
+    assert len(stored) == len(rows)
+    acknowledged = {
+        (row.identity.lower(), row.ts_us, CODES[row.quantity]): row.value for row in ledger.meter_rows(path)
+    }
+    missing = acknowledged.keys() - stored.keys()
+    assert not missing, (
+        f"{len(missing)} of {len(acknowledged)} acknowledged readings are lost: {min(missing)}"
+    )
     for key, value in acknowledged.items():
         _same(key, value, stored[key])
     return len(acknowledged)
