@@ -31,6 +31,7 @@ log = structlog.get_logger()
 KIND = "meter"  # of all devices that come this way
 META_BYTES_MAX = 32 << 10  # of an uplink's network side; beyond it, it is left out
 LINKS_MAX = 50_000
+LINK_TTL_US = 600_000_000  # by then another process may have heard the device and written its way
 NO_PORT = 0
 NO_COUNTER = -1
 
@@ -79,7 +80,7 @@ class Uplinks:
         self._clock = clock
         self._holding = holding
         self._equipment = EquipmentCache(pool, clock)
-        self._links: dict[int, Mapping[str, object]] = {}
+        self._links: dict[int, tuple[Mapping[str, object], int]] = {}  # and when it was written
         self._seen = seen
 
     async def find(self, identity: str) -> Device | None:
@@ -136,20 +137,22 @@ class Uplinks:
         )
 
     async def _link(self, uplink: Uplink, device: Device) -> None:
-        """Remember the way back to a device where it is a new one."""
-        address = uplink.address
-        if address is None or self._links.get(device.id) == address:
+        """Remember the way back to a device where it is a new one, or was not written for a while."""
+        address, now_us = uplink.address, self._clock()
+        known, written_us = self._links.get(device.id, (None, 0))
+        if address is None or (known == address and now_us - written_us < LINK_TTL_US):
             return
 
         async def write() -> None:
             async with self._pool.connection() as connection:
-                at = to_datetime(self._clock())
-                await device_links.put_link(connection, device.id, uplink.source, address, at)
+                await device_links.put_link(
+                    connection, device.id, uplink.source, address, to_datetime(now_us)
+                )
 
         await self._holding.until_there(write)
         if len(self._links) >= LINKS_MAX:
             self._links.clear()
-        self._links[device.id] = address
+        self._links[device.id] = (address, now_us)
 
 
 def _raw(uplink: Uplink, decoding: Decoding) -> Rows:

@@ -94,8 +94,8 @@ _BETWEEN = re.compile(r"[\s.\-]+")
 def spelled(key: str) -> str:
     """Return `key` as the tables have it: `batteryVoltage-mV` is `battery_voltage_mv`."""
     snake = _BETWEEN.sub("_", _HUMP.sub("_", key)).lower()
-    # humps inside units: `energy_k_wh` is `energy_kwh`
-    for wrong, right in (("k_wh", "kwh"), ("m_wh", "mwh"), ("_m_v", "_mv"), ("_m_a", "_ma"), ("k_w", "kw")):
+    # humps inside units: `energy_k_wh` is `energy_kwh`; `m_wh` would be milliwatt-hours and is nothing here
+    for wrong, right in (("k_wh", "kwh"), ("_m_v", "_mv"), ("_m_a", "_ma"), ("k_w", "kw")):
         if snake.endswith(wrong):
             return snake[: -len(wrong)] + right
     return snake

@@ -35,6 +35,7 @@ from protocols.timestamps import US_PER_SECOND, parse_timestamp
 ROWS_MAX = 200
 PATH_CHARACTERS_MAX = 200
 ITEMS_MAX = 100  # of an array without a mapping
+LOOKS_MAX = 100_000  # at items of arrays, by all rows of a mapping together: a tenth of a second
 
 _FIELDS = {"path", "quantity", "scale", "offset", "channel", "time_path"}
 _STEP = re.compile(r"""\.?([^.\[\]"]+)|\[(\d{1,5})?\]|\["([^"\]]+)"\]""")
@@ -175,9 +176,22 @@ def _is_read(mapping: Any) -> bool:
     return isinstance(mapping, tuple) and all(isinstance(row, MappingRow) for row in mapping)
 
 
+@dataclass(slots=True)
+class _Looks:
+    """How many items of arrays may still be looked at."""
+
+    left: int = LOOKS_MAX
+
+    def take(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise DecodeError("too_many", "", f"more than {LOOKS_MAX} items of arrays for its mapping")
+
+
 def _mapped(data: Any, rows: Any) -> Iterator[Measurement]:
+    looks = _Looks()
     for row in rows:
-        for indices, raw in _values(data, row.path):
+        for indices, raw in _values(data, row.path, looks):
             value = _number_of(raw)
             ts_us = None if row.time_path is None else _time_at(data, row.time_path, indices)
             if value is None or (row.time_path is not None and ts_us is None):
@@ -188,13 +202,16 @@ def _mapped(data: Any, rows: Any) -> Iterator[Measurement]:
                 yield Measurement(row.quantity, stored, ts_us, channel)
 
 
-def _values(data: Any, path: Path, indices: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Any]]:
+def _values(
+    data: Any, path: Path, looks: _Looks, indices: tuple[int, ...] = ()
+) -> Iterator[tuple[tuple[int, ...], Any]]:
     """Yield each value at `path` with the indices that its `[]` stand for."""
     for position, step in enumerate(path):
         if step == EACH:
             items = data if isinstance(data, list) else []
             for index, item in enumerate(items):
-                yield from _values(item, path[position + 1 :], (*indices, index))
+                looks.take()
+                yield from _values(item, path[position + 1 :], looks, (*indices, index))
             return
         data = _step(data, step)
     yield indices, data

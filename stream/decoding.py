@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
+import structlog
 
 from protocols.measurements import Decoded, Measurement, Payload, to_rows
 from protocols.payloads import DECODERS
@@ -17,6 +18,8 @@ from storage.queries import codecs, profiles
 from storage.queries.codecs import CodecText
 from storage.queries.profiles import Profile
 from stream.codecs.pool import CodecPool
+
+log = structlog.get_logger()
 
 PAYLOAD_BYTES_MAX = 128 << 10
 DECODED_BYTES_MAX = 128 << 10  # of what a decoder said, as JSON; beyond it, a note stands in its place
@@ -130,6 +133,9 @@ def _built_in(name: str, payload: Payload) -> Decoded | DecodeError:
         return decoder(payload)
     except DecodeError as error:
         return error
+    except Exception as error:  # a mistake in a decoder, or options that nobody thought of
+        log.exception("decoder_failed", decoder=name)
+        return DecodeError("decoder_failed", "", f"{type(error).__name__}: {error}"[:200])
 
 
 _LEFT_OUT = b'{"left_out"'

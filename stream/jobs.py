@@ -22,7 +22,7 @@ from psycopg_pool import PoolTimeout
 from protocols.timestamps import to_datetime
 from storage import partitions
 from storage.database import Connection, Pool
-from storage.queries import outbox
+from storage.queries import device_commands, outbox
 from storage.queries.outbox import Task
 from stream import budgets, charger_certificates, charger_commands, notices, reconciliation, settlement
 from stream.health import job as health_job
@@ -30,6 +30,7 @@ from stream.metering import billing, watch
 from stream.metering.supply import tell
 from stream.notices import Senders
 from stream.reconcile import ReconcileLimits
+from stream.release import REST_KIND, release_rest
 from stream.settlement import LiveEvent
 
 log = structlog.get_logger()
@@ -37,6 +38,7 @@ log = structlog.get_logger()
 ERROR_CHARACTERS_MAX = 1_000
 DONE_KEPT = timedelta(days=7)  # tasks stay that long for whoever asks what happened
 PURGE_MAX = 100_000  # in one transaction
+EXPIRED_MAX = 10_000  # of commands to devices, in one transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,13 @@ async def _notify_meter_alert(
     return []
 
 
+async def _release_rest(
+    connection: Connection, payload: Mapping[str, Any], config: JobsConfig
+) -> list[LiveEvent]:
+    await release_rest(connection, int(payload["device_id"]), config.clock())
+    return []
+
+
 async def _live_event(
     connection: Connection, payload: Mapping[str, Any], config: JobsConfig
 ) -> list[LiveEvent]:
@@ -122,6 +131,7 @@ HANDLERS: Mapping[str, _Handler] = {
     "send_push": _deliver,
     "notify_wallet": _notify_wallet,  # {"unit_id", "kind", "balance_minor", "transfer_id"}: low or empty
     "notify_meter_alert": _notify_meter_alert,  # {"alert_id"}: an alert was opened
+    REST_KIND: _release_rest,  # {"device_id"}: a device was let in a while ago
     "live_event": _live_event,  # {"name", "payload"}: to be told after a commit of the API
 }
 
@@ -139,6 +149,14 @@ async def _purge(pool: Pool, config: JobsConfig) -> None:
     async with pool.connection() as connection:
         purged = await outbox.purge(connection, before, PURGE_MAX)
     log.info("outbox_purged", tasks=purged)
+
+
+async def _expire_device_commands(pool: Pool, config: JobsConfig) -> None:
+    """End the commands that no device came for in time."""
+    async with pool.connection() as connection:
+        expired = await device_commands.expire(connection, to_datetime(config.clock()), EXPIRED_MAX)
+    if expired:
+        log.warning("device_commands_expired", commands=expired)
 
 
 async def _reconcile(pool: Pool, config: JobsConfig) -> None:
@@ -184,6 +202,7 @@ async def run(
         group.create_task(_repeat(_reconcile, config.reconcile_interval_s, config, pool, stop))
         group.create_task(_repeat(watch_meters, config.meters_interval_s, config, pool, stop))
         group.create_task(_repeat(sweep_commands, config.commands_interval_s, config, pool, stop))
+        group.create_task(_repeat(_expire_device_commands, config.commands_interval_s, config, pool, stop))
         group.create_task(_repeat(deliver_certificates, config.certificates_interval_s, config, pool, stop))
         group.create_task(_repeat(assess_batteries, config.health_interval_s, config, pool, stop))
         group.create_task(_repeat(renew_certificates, config.maintain_interval_s, config, pool, stop))
@@ -263,8 +282,9 @@ async def _repeat(
     while not stop.is_set():
         try:
             await job(pool, config)
-        except (psycopg.Error, PoolTimeout) as error:
-            log.warning("periodic_job_failed", job=job.__name__, error=str(error), action="trying again")
+        except Exception as error:  # whatever it was, it is this job's failure and not its neighbours'
+            message = f"{type(error).__name__}: {error}"
+            log.error("periodic_job_failed", job=job.__name__, error=message, action="trying again")
         await _pause(interval_s, stop)
 
 

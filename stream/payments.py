@@ -69,7 +69,9 @@ class PaymentEvent:
 class PaymentProvider(Protocol):
     """Takes people's money outside of Gridwire and tells us of it by signed events."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the provider goes by in paths and in the ledger."""
 
     async def create(self, order: PaymentOrder) -> Checkout:
         """Place the order. Raises `stream.providers.ProviderError`."""

@@ -2,16 +2,19 @@
 
 Used by the portal and the command line. Its rows are checked and stored as if they came now, in bounded
 transactions that move their samples from `quarantined` to `stored` in the counts as well; so a release that
-is broken off goes on where it was when it is called again.
+is broken off goes on where it was when it is called again. What shells that remember the old status, and the
+log, still bring into quarantine is released by the jobs role a while later.
 """
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 
 from protocols.samples import Reason
+from protocols.timestamps import to_datetime
 from storage.database import Connection, Pool
 from storage.hypertables import SERIES, Hypertable
-from storage.queries import devices
+from storage.queries import devices, outbox
 from storage.queries.quarantine import take_quarantined
 from storage.queries.totals import SampleTotal, add_totals
 from stream.batcher import to_batch
@@ -20,6 +23,8 @@ from stream.prepare import Outcome, PrepareLimits, Preparer
 from stream.store import ensure_chunks, store_lanes
 
 ROWS_MAX = 20_000  # of one table in one transaction
+REST_KIND = "release_rest"  # the task; its payload: {"device_id"}
+REST_AFTER = (timedelta(minutes=1), timedelta(minutes=30))  # where a writer was far behind, the second helps
 
 
 @dataclass(slots=True)
@@ -35,6 +40,9 @@ async def release(pool: Pool, device_id: int, now_us: int) -> Released:
     """Activate a device and store what waits of it in quarantine. `now_us`: microseconds since 1970 UTC."""
     async with pool.connection() as connection:
         await devices.set_device_status(connection, device_id, "active")
+        for after in REST_AFTER:
+            due_at = to_datetime(now_us) + after
+            await outbox.enqueue(connection, REST_KIND, {"device_id": device_id}, due_at)
     released = Released()
     for table in SERIES:
         while True:
@@ -48,6 +56,19 @@ async def release(pool: Pool, device_id: int, now_us: int) -> Released:
                 count for (_, outcome, _), count in totals.items() if outcome == "quarantined" and count > 0
             )
     return released
+
+
+async def release_rest(connection: Connection, device_id: int, now_us: int) -> None:
+    """Store what came into quarantine while a device was released, in the caller's transaction.
+
+    Nothing is done for a device that was shut out or quarantined again meanwhile.
+    """
+    device = await devices.get_device(connection, device_id)
+    if device is None or device.status != "active":
+        return
+    for table in SERIES:
+        while await _release_some(connection, table, device_id, now_us) is not None:
+            pass
 
 
 async def _release_some(

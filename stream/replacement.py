@@ -14,8 +14,8 @@ async def replace(connection: Connection, old_id: int, new_id: int, at: datetime
     """Archive the old device and let the new one measure its meters from `at` on; returns how many meters.
 
     The registers' quantity, channel, multiplier and rollover carry over: a device with other registers is
-    installed at its meter by itself. Raises `NotFoundError` (the old device is unknown or was replaced before),
-    `AlreadyExistsError` (the new one measures something else already).
+    installed at its meter by itself. Raises `NotFoundError` (the old device is unknown or was
+    replaced before), `AlreadyExistsError` (the new one measures something else already).
     """
     if not await device_registry.replace_device(connection, old_id, new_id):
         raise NotFoundError(f"device {old_id} is not there, or was replaced before")

@@ -25,10 +25,16 @@ from stream.errors import StreamError
 PAGE = 500  # payloads decoded at a time
 PAYLOADS_MAX = 200_000  # in one run: it is one transaction
 EXAMPLES_MAX = 20  # of changes, in the report
+# Refusals that the same payload may not meet again: samples are not taken away for them.
+_PASSING = ("codec_closed", "codec_suspended", "codec_timeout", "codec_worker")
 
 
 class TooMuchError(StreamError):
     """More payloads than one transaction should hold; the message says what to do."""
+
+
+class UndecidedError(StreamError):
+    """A codec did not get to the end of a payload, maybe for no fault of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,7 @@ async def reprocess(
 ) -> Report:
     """Decode the range's payloads of `devices` again; with `apply`, make it so in the caller's transaction.
 
-    Raises `TooMuchError` before anything is changed.
+    Raises `TooMuchError` and, with `apply`, `UndecidedError`: the caller's transaction is to be undone.
     """
     report = Report()
     if apply:
@@ -98,6 +104,8 @@ async def reprocess(
         await lift_decompression_limit(connection)
     for device_id, equipment in devices.items():
         device = await _decode_device(connection, codecs, device_id, equipment, span, report)
+        if apply:
+            _check_decided(report)
         if device is None:
             continue
         report.devices += 1
@@ -105,6 +113,14 @@ async def reprocess(
         if apply:
             await _write(connection, device, removed, written, now_us)
     return report
+
+
+def _check_decided(report: Report) -> None:
+    passing = ", ".join(f"{reason} {report.refused[reason]}" for reason in _PASSING if report.refused[reason])
+    if passing:
+        raise UndecidedError(
+            f"payloads were not decoded ({passing}): try again, or choose a range without them"
+        )
 
 
 async def _decode_device(

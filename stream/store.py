@@ -39,7 +39,7 @@ from stream.prepare import Lane, Outcome, Prepared, quarantine_lane
 # What a row can be at fault for; anything else is the server's state and passes.
 REFUSALS = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 
-BEFORE_S_MAX = 5.0
+BEFORE_S_MAX = 2.0
 
 log = structlog.get_logger()
 

@@ -15,6 +15,7 @@ from ingest.uplinks import Uplink, Uplinks
 from protocols.lorawan.downlinks import downlink_id
 from protocols.lorawan.events import Kind, NetworkEvent
 from protocols.measurements import Measurement
+from protocols.ocpp.storable import clipped
 from protocols.samples import DecodeError
 from protocols.timestamps import to_datetime
 from storage.database import Pool
@@ -25,6 +26,7 @@ from storage.queries.devices import Device
 log = structlog.get_logger()
 
 SIMULATED = "simulated"  # an uplink that somebody typed into the server's console: kept, and never measured
+FAILURE_CHARACTERS_MAX = 1_000
 UNCONFIRMED = "sent by a gateway; the device was not asked to confirm it"
 
 _OUTCOMES: Mapping[Kind, State] = {
@@ -94,7 +96,7 @@ class NetworkEvents:
             if event.dev_eui and device.identity.lower() != event.dev_eui:
                 message = f"{found} is a command to {device.identity}, not to {event.dev_eui}"
                 raise DecodeError("device", "correlation_ids", message)
-            detail = event.failure
+            detail = None if event.failure is None else clipped(event.failure, FAILURE_CHARACTERS_MAX)
             if state == "sent" and not command.is_confirmed:
                 state, detail = "acknowledged", UNCONFIRMED
             at = to_datetime(self._clock())

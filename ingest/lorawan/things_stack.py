@@ -23,6 +23,7 @@ PAGE = 500  # uplinks asked for at a time
 EXCERPT_CHARACTERS_MAX = 200
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+", re.ASCII)
 _RETRY_STATUSES = (408, 425, 429, 500, 502, 503, 504)
+_UNCERTAIN_STATUSES = (500, 502, 504)  # what stood behind the one that answers may have done its work
 
 
 class StorageError(Exception):
@@ -77,6 +78,8 @@ class ThingsStackApi:
             raise NotSentError(f"The Things Stack cannot be reached: {error!r}") from error
         except httpx.HTTPError as error:
             raise UncertainError(f"The Things Stack did not answer: {error!r}") from error
+        if answer.status_code in _UNCERTAIN_STATUSES:
+            raise UncertainError(f"The Things Stack answered {answer.status_code}")
         if answer.status_code in _RETRY_STATUSES:
             raise NotSentError(f"The Things Stack answered {answer.status_code}")
         if not answer.is_success:

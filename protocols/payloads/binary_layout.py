@@ -259,7 +259,7 @@ def _source(reader: _Reader, kinds: Sequence[str] = _NUMBERS) -> Source:
 
 def _field(reader: _Reader) -> Field:
     quantity = reader.get("quantity")
-    if quantity is not None and quantity not in CODES:
+    if quantity is not None and not (isinstance(quantity, str) and quantity in CODES):
         raise wrong(reader.at("quantity"), f"{str(quantity)[:TEXT_MAX]!r} is no quantity that is stored")
     kinds = (*_NUMBERS, "ascii", "hex") if quantity is None else _NUMBERS
     invalid = reader.get("invalid", ())

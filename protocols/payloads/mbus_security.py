@@ -16,7 +16,7 @@ from protocols.samples import DecodeError
 
 KEY_BYTES = 16
 _HEAD_BYTES = 10  # L, C, M (2), A (6)
-_LONG_START = b"\x68"
+_LONG_START, _LONG_STOP = b"\x68", 0x16
 _LONG_HEAD_BYTES = 6  # 68, L, L, 68, C, A
 _FORMAT_B_MAX = 128  # with a second checksum behind these, which no meter met so far sends
 _FORMAT_A_BLOCK = 16
@@ -94,12 +94,22 @@ def plain_wired_frame(frame: bytes, key: bytes | None) -> bytes:
     """A long frame of EN 13757-2 without encryption; any other is returned as it is. Raises `DecodeError`."""
     if frame[:1] != _LONG_START or len(frame) < _LONG_HEAD_BYTES + 3:
         return frame
+    _check_long_frame(frame)  # here, for what is given back has a sum of its own
     body = _decrypted(b"", frame[_LONG_HEAD_BYTES:-2], _Authentication(), key)
     size = len(body) + 2
     if size > 0xFF:
         raise DecodeError("length", "", f"{size} bytes, a long frame has 255 at most")
     inner = frame[4:6] + body
     return _LONG_START + bytes([size, size]) + _LONG_START + inner + bytes([sum(inner) & 0xFF, 0x16])
+
+
+def _check_long_frame(frame: bytes) -> None:
+    """EN 13757-2: 68 L L 68, L bytes from C on, the low byte of their sum, 16."""
+    size = frame[1]
+    if frame[:4] != bytes([0x68, size, size, 0x68]) or len(frame) != size + 6 or frame[-1] != _LONG_STOP:
+        raise DecodeError("frame", "", f"{len(frame)} bytes are no whole long frame of {size}")
+    if sum(frame[4:-2]) & 0xFF != frame[-2]:
+        raise DecodeError("checksum", "", "the checksum of the long frame is wrong")
 
 
 def _without_crcs(frame: bytes) -> bytes:

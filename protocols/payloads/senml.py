@@ -273,12 +273,13 @@ def _names(options: Mapping[str, Any]) -> dict[str, _Meaning]:
     for ending, each in names.items():
         entry = {"quantity": each} if isinstance(each, str) else each
         at = f"names.{ending}"[:80]
-        if not isinstance(entry, Mapping) or entry.get("quantity") not in CODES:
+        quantity = entry.get("quantity") if isinstance(entry, Mapping) else None
+        if not isinstance(entry, Mapping) or not isinstance(quantity, str) or quantity not in CODES:
             raise DecodeError("options", at, "has no quantity that is stored")
         scale, channel = entry.get("scale", 1), entry.get("channel", 0)
         if not isinstance(scale, int | float) or not math.isfinite(scale) or not isinstance(channel, int):
             raise DecodeError("options", at, "has a scale and a channel that are numbers")
-        found[str(ending)] = (entry["quantity"], float(scale), 0.0, channel)
+        found[str(ending)] = (quantity, float(scale), 0.0, channel)
     return found
 
 
@@ -289,7 +290,7 @@ def _units(options: Mapping[str, Any]) -> Mapping[str, tuple[str, float, float]]
         raise DecodeError("options", "units", "is an object of unit and quantity")
     found = dict(_UNITS)
     for unit, quantity in own.items():
-        if quantity not in CODES:
+        if not isinstance(quantity, str) or quantity not in CODES:
             raise DecodeError("options", f"units.{unit}"[:80], "is no quantity that is stored")
         _, factor, offset = _UNITS.get(str(unit), ("", 1.0, 0.0))
         found[str(unit)] = (quantity, factor, offset)

@@ -8,7 +8,6 @@ Options: `mapping` (rows of `protocols.mapping`; without any, well-known names a
 the payload names its device by none of the usual names).
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import cbor2
 import msgspec
 
-from protocols.mapping import measurements_of, time_of
+from protocols.mapping import LOOKS_MAX, measurements_of, read_mapping, time_of
 from protocols.measurements import MEASUREMENTS_MAX, Decoded, Measurement, Payload
 from protocols.payloads.names import device_name, identity_text
 from protocols.payloads.times import clock_of, series_options, settle
@@ -84,7 +83,7 @@ def _scalar(value: Any) -> Any:
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int | float):
-        return value if math.isfinite(value) and abs(value) < _NUMBER_MAX else None
+        return value if abs(value) < _NUMBER_MAX else None  # NaN is not; what is greater is no float
     if isinstance(value, bytes):
         return value.hex()
     return str(value.isoformat()) if hasattr(value, "isoformat") else type(value).__name__
@@ -115,12 +114,15 @@ def _series(data: Any, readings: Any) -> list[Measurement]:
     """Readings without a mapping of their whole message: each item by itself, in order."""
     if not isinstance(readings, Mapping) or not isinstance(readings.get("path"), str):
         raise DecodeError("options", "readings", "is an object with path and mapping")
-    mapping, time_path = readings.get("mapping", ()), readings.get("time_path")
+    mapping, time_path = read_mapping(readings.get("mapping", ())), readings.get("time_path")
     items = _at(data, readings["path"])
     if not isinstance(items, list):
         return []
+    items = items[:MEASUREMENTS_MAX]
+    if len(items) * len(mapping) > LOOKS_MAX:
+        raise DecodeError("too_many", "", f"{len(items)} readings of {len(mapping)} values")
     found: list[Measurement] = []
-    for item in items[:MEASUREMENTS_MAX]:
+    for item in items:
         each = item if isinstance(item, dict) else {"value": item}
         ts_us = time_of(_at(each, time_path)) if isinstance(time_path, str) else None
         found += (

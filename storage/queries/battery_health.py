@@ -111,6 +111,7 @@ SELECT (extract(epoch FROM ts) * 1000000)::bigint, voltage_v, current_a, soc_pct
        temperatures_c, cell_voltages_v
 FROM battery_samples
 WHERE device_id = %(device_id)s AND ts > to_timestamp(0) + %(after_us)s * interval '1 microsecond'
+  AND ts <= %(until)s
 ORDER BY ts LIMIT %(limit)s
 """
 
@@ -206,10 +207,13 @@ async def claim_due(
 
 
 async def samples_after(
-    connection: Connection, device_id: int, after_us: int, limit: int
+    connection: Connection, device_id: int, after_us: int, until: datetime, limit: int
 ) -> dict[str, list[Any]]:
-    """Return the first `limit` rows behind a time, oldest first, as `COLUMNS`; `ts` in microseconds."""
-    parameters = {"device_id": device_id, "after_us": after_us, "limit": limit}
+    """Return the first `limit` rows behind a time and up to another, oldest first, as `COLUMNS`.
+
+    `ts` in microseconds.
+    """
+    parameters = {"device_id": device_id, "after_us": after_us, "until": until, "limit": limit}
     return await _columns(connection, _AFTER, parameters)
 
 

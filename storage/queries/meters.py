@@ -165,6 +165,13 @@ VALUES (%(meter_id)s, %(device_id)s, %(channel)s, %(quantity)s, %(multiplier)s, 
 RETURNING id
 """
 
+# Nobody has closed a device that was not at this meter before.
+_OPEN_SUPPLY = """
+UPDATE meters SET supply = 'open'
+WHERE id = %(meter_id)s AND supply = 'closed' AND NOT EXISTS (
+    SELECT FROM meter_installations WHERE meter_id = %(meter_id)s AND device_id = %(device_id)s)
+"""
+
 _UNINSTALL = """
 UPDATE meter_installations SET until = %(until)s
 WHERE meter_id = %(meter_id)s AND until IS NULL AND since < %(until)s
@@ -236,6 +243,7 @@ async def meters_of_device(connection: Connection, device_id: int) -> list[int]:
 async def install(connection: Connection, **new: Unpack[NewInstallation]) -> int:
     """Let a device's register measure a meter from `since` on; the device before it ends there.
 
+    A device that is new to the meter is taken for open: where the wallet is empty, the next debit closes it.
     Returns the installation's id. Raises `AlreadyExistsError` (the device's register or the meter is taken at
     that time), `NotFoundError` (meter, device, or the quantity among the registers).
     """
@@ -246,6 +254,7 @@ async def install(connection: Connection, **new: Unpack[NewInstallation]) -> int
     try:
         async with connection.transaction():
             await connection.execute(_END, parameters)
+            await connection.execute(_OPEN_SUPPLY, parameters)
             made = int(await fetch_value(connection, _INSTALL, parameters))
     except ExclusionViolation as error:
         raise AlreadyExistsError(

@@ -84,7 +84,9 @@ WHERE id = %(id)s
 
 _SET_STATUS = "UPDATE users SET status = %(status)s, updated_at = now() WHERE id = %(id)s"
 
-_SET_PREFERENCES = "UPDATE users SET preferences = %(preferences)s, updated_at = now() WHERE id = %(id)s"
+_CHANGE_PREFERENCES = """
+UPDATE users SET preferences = preferences || %(changes)s, updated_at = now() WHERE id = %(id)s
+"""
 
 
 async def get_account(connection: Connection, user_id: int) -> Account | None:
@@ -136,6 +138,6 @@ async def set_status(connection: Connection, user_id: int, status: str) -> None:
     await connection.execute(_SET_STATUS, {"id": user_id, "status": status})
 
 
-async def set_preferences(connection: Connection, user_id: int, preferences: dict[str, Any]) -> None:
-    """Keep what the user wants to be told, and how."""
-    await connection.execute(_SET_PREFERENCES, {"id": user_id, "preferences": Jsonb(preferences)})
+async def change_preferences(connection: Connection, user_id: int, changes: dict[str, Any]) -> None:
+    """Keep what the user wants to be told, and how; what is not named stays as it is."""
+    await connection.execute(_CHANGE_PREFERENCES, {"id": user_id, "changes": Jsonb(changes)})

@@ -128,6 +128,8 @@ def examine(source: str, raw_examples: object, limits: Limits, now_us: int) -> E
         return Examination(None, is_stateful=leaks is True, tried=tried)
     except DecodeError as error:
         return Examination(str(error), reason=error.reason)
+    except RecursionError:
+        return Examination("an example or its output is nested too deep", reason="codec_examples")
 
 
 def _refused(error: DecodeError) -> Outcome:

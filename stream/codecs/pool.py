@@ -160,8 +160,13 @@ class CodecPool:
         group = _Group(mapping, results, len(uplinks), asyncio.get_running_loop().create_future())
         try:
             for index, payload in enumerate(uplinks):
+                try:
+                    uplink = _uplink(payload)
+                except DecodeError as error:
+                    group.settle(index, error)
+                    continue
                 await self._room.acquire()
-                self._enter(lane, _Job(group, index, _uplink(payload)))
+                self._enter(lane, _Job(group, index, uplink))
             await group.done
         finally:
             group.done.cancel()
@@ -403,7 +408,10 @@ def _decode_request(lane: _Lane, jobs: Sequence[_Job], worker: WorkerProcess) ->
 
 
 def _uplink(payload: Payload) -> Uplink:
-    return Uplink(payload.data, payload.port, payload.heard_at_us, payload.options.get("variables") or {})
+    variables = payload.options.get("variables") or {}
+    if not isinstance(variables, dict):  # a worker would die of it
+        raise DecodeError("options", "variables", "is not an object")
+    return Uplink(payload.data, payload.port, payload.heard_at_us, variables)
 
 
 def _result(answer: Answer) -> Decoded | DecodeError:

@@ -156,11 +156,12 @@ class Sandbox:
             reason = _limit_of(error) or "codec_error"
             failed = kind(reason=reason, message=self._said(reason, error))
             return [*self._before(decoder), failed]
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
+            if len(rows) > 1:  # one of them is to blame: half of them, until it stands alone
+                return self._call(command, rows[: len(rows) // 2], decoder, kind)
             self.is_spent = True
-            return [kind(reason="codec_output", message="its output is no JSON of the expected form")] * len(
-                rows
-            )
+            message = "its output is no JSON of the expected form, or nested too deep"
+            return [kind(reason="codec_output", message=message)]
         last = found[-1].reason
         self.is_spent = last in {"codec_memory", "codec_stack"} or "promise" in found[-1].message
         return found
@@ -171,7 +172,7 @@ class Sandbox:
     def _before(self, decoder: Any) -> list[Any]:
         try:
             return self._read(self._engine("so far", None), decoder)
-        except (quickjs.JSException, msgspec.DecodeError):
+        except (quickjs.JSException, msgspec.DecodeError, RecursionError):
             return []
 
     @staticmethod

@@ -32,6 +32,8 @@ from stream.codecs.sandbox import Limits, Outcome, Sandbox
 MAPPINGS_MAX = 1000
 WARNINGS_MAX = 20
 TEXT_CHARACTERS_MAX = 300
+# Of Python's stack here: what is nested deeper is refused, for the pool's stack is fuller than this one.
+NESTING_MAX = 500
 
 
 class Worker:
@@ -121,6 +123,7 @@ def serve(worker: Worker, reader: BinaryIO, writer: BinaryIO) -> None:
 
 def main() -> None:
     """Run as a process of a pool."""
+    sys.setrecursionlimit(NESTING_MAX)
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # a terminal's Ctrl-C is for the parent, which closes our input

@@ -32,6 +32,8 @@ log = structlog.get_logger()
 LIVE_EVENT = "battery-alarm"
 STORING = timedelta(minutes=2)  # from a battery being heard to its samples being stored, at most
 PEERS_SINCE = timedelta(days=7)
+# A sample of a later time waits until then: alarms of the time before would never be seen behind it.
+CLOCK_AHEAD = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ async def _look(
 ) -> list[LiveEvent]:
     before = _state_of(battery)
     columns = await battery_health.samples_after(
-        connection, battery.device_id, before.seen_us, config.fresh_rows_max
+        connection, battery.device_id, before.seen_us, now + CLOCK_AHEAD, config.fresh_rows_max
     )
     # numbers by the hundred thousand: not in the loop that serves everybody else
     state, events = await asyncio.to_thread(lambda: follow(window_of(columns), before))

@@ -1,6 +1,6 @@
-"""What an operator takes out of a unit's prepaid wallet by hand; used by the portal.
+"""Corrections of a unit's prepaid wallet by hand, either way; used by the portal.
 
-Credits are `stream.metering.wallets.top_up`, debits for usage are `stream.metering.billing`.
+Money that came in is `stream.metering.wallets.top_up`, debits for usage are `stream.metering.billing`.
 """
 
 from dataclasses import asdict
@@ -8,24 +8,40 @@ from datetime import datetime
 
 from storage import ledger
 from storage.database import Connection
-from storage.errors import NotFoundError
-from storage.queries import meters, outbox, unit_wallets
+from storage.queries import outbox, unit_wallets
 from stream.metering.supply import follow_balance, follow_debit
+from stream.metering.wallets import hold_wallet, top_up
+
+_HOUSE = "adjustments"
 
 
-async def take(
+async def adjust(
     connection: Connection, *, unit_id: int, amount_minor: int, key: str, description: str, now: datetime
 ) -> ledger.Transfer:
-    """Debit a unit's wallet; notices and supply follow as they do a bill.
+    """Credit (above 0) or debit (below 0) a unit's wallet against the house's adjustments.
 
-    A key that was used before returns that transfer and moves nothing. Raises `NotFoundError` (the unit has
-    no wallet), `IdempotencyConflictError`, `LedgerError` (the amount).
+    Notices and supply follow as they do a top-up or a bill. A key that was used before returns that transfer
+    and moves nothing. Raises `NotFoundError` (the unit has no wallet), `IdempotencyConflictError`,
+    `LedgerError` (the amount).
     """
-    await meters.lock_unit(connection, unit_id)
-    wallet = await unit_wallets.wallet_of_unit(connection, unit_id)
-    if wallet is None:
-        raise NotFoundError(f"unit {unit_id} has no wallet: open one first")
-    house = await ledger.house_account(connection, "adjustments", wallet.currency)
+    if amount_minor < 0:
+        return await _take(connection, unit_id, -amount_minor, key, description, now)
+    return await top_up(
+        connection,
+        unit_id=unit_id,
+        amount_minor=amount_minor,
+        key=key,
+        description=description,
+        now=now,
+        house=_HOUSE,
+    )
+
+
+async def _take(
+    connection: Connection, unit_id: int, amount_minor: int, key: str, description: str, now: datetime
+) -> ledger.Transfer:
+    wallet = await hold_wallet(connection, unit_id)
+    house = await ledger.house_account(connection, _HOUSE, wallet.currency)
     made = await ledger.transfer(
         connection,
         key=key,

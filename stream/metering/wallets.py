@@ -14,6 +14,7 @@ from storage.queries.unit_wallets import UnitWallet
 from stream.metering.supply import follow_balance
 
 LOW_BALANCE_MINOR = 5_000
+FUNDING = "funding"  # what came in from outside
 
 
 async def open_wallet(
@@ -35,6 +36,18 @@ async def open_wallet(
     return found
 
 
+async def hold_wallet(connection: Connection, unit_id: int) -> UnitWallet:
+    """Return the unit's wallet, and let nobody else move it until the transaction ends.
+
+    Raises `NotFoundError` where the unit has none.
+    """
+    await meters.lock_unit(connection, unit_id)
+    wallet = await unit_wallets.wallet_of_unit(connection, unit_id)
+    if wallet is None:
+        raise NotFoundError(f"unit {unit_id} has no wallet: open one first")
+    return wallet
+
+
 async def top_up(
     connection: Connection,
     *,
@@ -43,21 +56,20 @@ async def top_up(
     key: str,
     description: str,
     now: datetime,
+    house: str = FUNDING,
 ) -> ledger.Transfer:
     """Credit a unit's wallet, and open the supplies that it had closed if that brings it above zero.
 
-    A key that was used before returns that transfer and moves nothing. Raises `NotFoundError` (the unit has
-    no wallet), `IdempotencyConflictError`, `LedgerError` (the amount).
+    `house`: which of the house's accounts the money is from. A key that was used before returns that transfer
+    and moves nothing. Raises `NotFoundError` (the unit has no wallet), `IdempotencyConflictError`,
+    `LedgerError` (the amount).
     """
-    await meters.lock_unit(connection, unit_id)
-    wallet = await unit_wallets.wallet_of_unit(connection, unit_id)
-    if wallet is None:
-        raise NotFoundError(f"unit {unit_id} has no wallet: open one first")
-    funding = await ledger.house_account(connection, "funding", wallet.currency)
+    wallet = await hold_wallet(connection, unit_id)
+    source = await ledger.house_account(connection, house, wallet.currency)
     made = await ledger.transfer(
         connection,
         key=key,
-        debit_account_id=funding.id,
+        debit_account_id=source.id,
         credit_account_id=wallet.account_id,
         amount_minor=amount_minor,
         description=description,

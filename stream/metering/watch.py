@@ -73,8 +73,10 @@ async def _watch(connection: Connection, page: Sequence[WatchedMeter], now: date
         zone, interval_s = ZoneInfo(meter.time_zone), each.installation.interval_s
         found = findings(own, meter.utility_type, interval_s, now, zone)
         events += await _open(connection, meter, found, now)
+        # one that was not heard in all that time has nothing to say, and is silent still
+        lasting = {finding.kind for finding in found} | (set() if len(own.times_us) else {"silent"})
         for kind in KINDS:
-            if (meter.id, kind) in standing and all(finding.kind != kind for finding in found):
+            if (meter.id, kind) in standing and kind not in lasting:
                 await meter_alerts.close_alert(connection, meter.id, kind, now)
     return events
 

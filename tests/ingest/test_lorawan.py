@@ -418,3 +418,28 @@ async def test_downlinks_behind_webhooks_go_by_http(
     detail = (await get_command(pool, refused)).detail
     assert detail is not None
     assert "404" in detail
+
+
+async def test_a_downlink_that_the_server_may_have_taken_is_not_sent_again(
+    config: LorawanConfig, pool: Pool, bus: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downlinks, "SWEEP_S", 0.2)
+    device_id = await meter(pool, TTS_EUI)
+    stack = Stack(status=504)
+    async with pool.connection() as connection:
+        address = {"way": "http", "application": "app1", "device": "dev1", "webhook": "wh1"}
+        await device_links.put_link(connection, device_id, "things_stack", address, datetime.now(UTC))
+    command_id = await command(pool, device_id)
+    async with things_stack_server(stack) as api:
+        http = CallbacksConfig(tokens={}, port=free_port())
+        callbacks = CallbacksRoleConfig(http, clock, PARTITIONS, "quarantine", api)
+        async with writing(pool, bus), callbacks_role(callbacks, pool, bus):
+
+            async def is_told() -> bool:
+                return (await get_command(pool, command_id)).detail is not None
+
+            await until(is_told)
+            await asyncio.sleep(1)
+    found = await get_command(pool, command_id)
+    assert (found.state, len(stack.pushed)) == ("sent", 1)
+    assert "504" in str(found.detail)

@@ -3,11 +3,12 @@
 import pytest
 from nats.aio.client import Client
 
-from ingest.uplinks import Uplinks
-from protocols.measurements import Measurement
+from ingest.uplinks import LINK_TTL_US, Uplinks
+from protocols.measurements import Decoded, Measurement, Payload
 from protocols.quantities import CODES
 from storage.database import Pool
 from storage.queries import device_links, devices
+from stream import decoding
 from stream.codecs.pool import CodecPool
 from stream.log import Publisher
 from tests.ingest.uplink_scene import (
@@ -24,7 +25,7 @@ from tests.ingest.uplink_scene import (
     with_codec,
     with_profile,
 )
-from tests.stream.helpers import drained, running_writer
+from tests.stream.helpers import drained, now_us, running_writer
 
 __all__ = ["codec_pool", "source", "uplinks"]  # fixtures
 
@@ -128,3 +129,39 @@ async def test_who_is_not_welcome_is_refused(
         laws = await drained(pool, bus, 0)
     assert laws.hold()
     assert laws.refused == 1
+
+
+async def test_a_decoder_that_fails_in_an_unknown_way_holds_nobody_up(
+    pool: Pool, bus: Client, uplinks: Uplinks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(payload: Payload) -> Decoded:
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr(decoding, "DECODERS", {"cayenne_lpp": fail})
+    device_id = await with_profile(pool, decoder="cayenne_lpp")
+    await uplinks.take(uplink(CAYENNE))
+    raw, samples = await stored(pool, bus, device_id, 0)
+    assert samples == []
+    assert raw[0].decoded is not None
+    assert raw[0].decoded["error"] == "decoder_failed"
+
+
+async def test_the_way_back_is_mended_after_another_process_wrote_its_own(
+    pool: Pool, source: Publisher, codec_pool: CodecPool
+) -> None:
+    device_id = await with_profile(pool, decoder="cayenne_lpp")
+    one, other = (make_uplinks(pool, source, codec_pool) for _ in range(2))
+    at_us = now_us()
+
+    async def heard(by: Uplinks, address: str) -> object:
+        await by.take(uplink(CAYENNE, address={"application": address}))
+        async with pool.connection() as connection:
+            link = await device_links.get_link(connection, device_id)
+        assert link is not None
+        return link.address["application"]
+
+    one._clock = lambda: at_us
+    assert await heard(one, "one") == "one"
+    assert await heard(other, "other") == "other"
+    one._clock = lambda: at_us + LINK_TTL_US
+    assert await heard(one, "one") == "one"

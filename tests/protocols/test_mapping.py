@@ -218,3 +218,15 @@ def test_scale_and_offset(value: float, scale: float, offset: float) -> None:
 def test_litres_are_the_nearest_cubic_metres(litres: int) -> None:
     (found,) = measurements_of({"v": litres}, [row("v", scale=0.001)])
     assert found.value == litres / 1000
+
+
+def test_milliwatt_hours_are_not_taken_for_megawatt_hours() -> None:
+    assert measurements_of({"energy_mWh": 5}, ()) == ()
+    assert measurements_of({"energyMWh": 5}, ()) == (Measurement("energy_import_wh", 5e6),)
+
+
+def test_a_long_array_under_many_rows_is_refused_before_it_takes_long() -> None:
+    rows = [{"path": f"r[].a{n}", "quantity": "water_m3", "channel": "index"} for n in range(200)]
+    with pytest.raises(DecodeError, match="items of arrays"):
+        measurements_of({"r": [{}] * 40_000}, rows)
+    assert len(measurements_of({"r": [{"a0": 1}] * 400}, rows)) == 400

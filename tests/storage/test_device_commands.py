@@ -92,3 +92,19 @@ async def test_an_answer_ends_a_command_once(connection: Connection) -> None:
     assert done.done_at == NOW
     assert await device_commands.mark(connection, made.id, "failed", NOW) is None
     assert await device_commands.devices_with_waiting(connection, NOW, limit=10) == []
+
+
+async def test_commands_that_nobody_came_for_expire_all_the_same(connection: Connection) -> None:
+    device_id = await meter(connection)
+    await command(connection, device_id, "close", lives=timedelta(minutes=1))
+    await command(connection, device_id, "interval", at=NOW + timedelta(seconds=1))
+    await command(connection, device_id, "raw", at=NOW + timedelta(seconds=2), lives=timedelta(days=2))
+    sent = await device_commands.take_next(connection, device_id, NOW)
+    assert sent is not None
+    assert sent.action == "close"
+    at = NOW + timedelta(days=1, seconds=1)
+    assert await device_commands.expire(connection, at, 1) == 1
+    assert await device_commands.expire(connection, at, 10) == 1
+    assert await device_commands.expire(connection, at, 10) == 0
+    found = dict(await states(connection, device_id))
+    assert found == {"close": "expired", "interval": "expired", "raw": "pending"}

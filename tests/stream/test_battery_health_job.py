@@ -180,3 +180,21 @@ async def test_a_backlog_is_worked_off_though_the_battery_is_silent(pool: Pool, 
     _, (day, *_), _ = await state_of(pool, behind)
     assert day.full_cycles == pytest.approx(0.47, abs=0.1)
     assert await run_due(pool, bus, NOW + timedelta(hours=9), config) == 0
+
+
+async def test_a_sample_from_the_future_blinds_no_alarm(pool: Pool, bus: Client) -> None:
+    """A battery that sends local time as UTC once, as its clock is not set yet."""
+    battery = await a_battery(pool, "AHEAD-1")
+    ahead_us = from_datetime(NOW + timedelta(hours=5, minutes=30))
+    await report(pool, battery, {"ts": [ahead_us], "temperatures_c": [[20.0]], "current_a": [0.0]})
+    await run_due(pool, bus, NOW)
+    start_us = from_datetime(NOW)
+    hot: dict[str, list[Any]] = {
+        "ts": [start_us + index * 10 * S for index in range(6)],
+        "temperatures_c": [[70.0]] * 6,
+        "current_a": [0.0] * 6,
+    }
+    await report(pool, battery, hot, NOW + timedelta(minutes=1))
+    await run_due(pool, bus, NOW + timedelta(minutes=1))
+    _, _, alarms = await state_of(pool, battery)
+    assert [(alarm.kind, alarm.closed_at) for alarm in alarms] == [("over_temperature", None)]

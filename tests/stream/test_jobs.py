@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from storage import ledger
 from storage.database import Pool
 from storage.queries import cdrs, devices, outbox, sessions, stations
 from storage.queries.sessions import Session
-from stream import jobs, records, settlement
+from stream import budgets, jobs, records, settlement
 from stream.jobs import HANDLERS, JobsConfig, backoff, work_one
 from stream.rating import RatingError
 from stream.settlement import SettlementError
@@ -419,6 +420,27 @@ async def test_tasks_done_long_ago_are_forgotten(pool: Pool, bus: Client, config
         assert await outbox.purge(connection, now - timedelta(days=7), 10) == 1
         left = await (await connection.execute("SELECT id FROM outbox ORDER BY id")).fetchall()
     assert left == [(recent,), (due,)]
+
+
+async def test_a_periodic_job_that_fails_for_any_reason_is_tried_again(
+    pool: Pool, bus: Client, config: JobsConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, tries = asyncio.Event(), 0
+
+    async def broken(pool: Pool, now: datetime) -> int:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise OverflowError("a figure that no meter has")
+        stop.set()
+        return 0
+
+    monkeypatch.setattr(budgets, "raise_alerts", broken)
+    async with asyncio.timeout(10):
+        await jobs.run(
+            replace(config, budgets_interval_s=0.01), pool=pool, bus=bus, stop=stop, ready=lambda: None
+        )
+    assert tries == 2
 
 
 def test_waits_double_up_to_the_cap(config: JobsConfig) -> None:

@@ -7,8 +7,9 @@ from protocols.measurements import Measurement, to_rows
 from protocols.samples import Reason, Rows
 from storage.database import Pool
 from storage.queries import devices, metering_due
-from stream import release
+from stream import jobs, release
 from stream.checks import DAY_US
+from stream.jobs import JobsConfig
 from stream.release import Released
 from stream.writer import WriterConfig
 from tests.stream.helpers import (
@@ -85,4 +86,36 @@ async def test_a_long_quarantine_is_released_in_several_transactions(
         monkeypatch.setattr(release, "ROWS_MAX", 150)
         assert await release.release(pool, device_id, now_us()) == Released(stored=700)
         assert (await drained(pool, bus, 700)).hold()
+    await source.close()
+
+
+async def test_what_comes_while_a_device_is_released_is_stored_by_the_jobs_role(
+    pool: Pool, bus: Client
+) -> None:
+    await open_log(bus)
+    ts, device_id = now_us(), await quarantined(pool, "a")
+    source = publisher(bus)
+    later_us = ts + 3_600_000_000
+    jobs_later = JobsConfig(lambda: later_us)
+
+    async def late(hour: int) -> None:
+        """A shell that has not noticed yet."""
+        rows = readings([ts - hour * HOUR_US])
+        await source.publish(rows, device_id=device_id, received_at_us=ts, reason=Reason.UNKNOWN_DEVICE)
+
+    async with running_writer(pool, bus, WriterConfig(now_us)):
+        assert await release.release(pool, device_id, ts) == Released()
+        await late(0)
+        await drained(pool, bus, 1)
+        assert not await jobs.work_one(JobsConfig(lambda: ts), pool, bus)
+        assert await jobs.work_one(jobs_later, pool, bus)
+        assert await scalar(pool, "SELECT count(*) FROM meter_samples") == 1
+        async with pool.connection() as connection:
+            await devices.set_device_status(connection, device_id, "quarantined")
+        await late(1)
+        await drained(pool, bus, 2)
+        assert await jobs.work_one(jobs_later, pool, bus)
+        assert not await jobs.work_one(jobs_later, pool, bus)
+        assert await scalar(pool, "SELECT count(*) FROM meter_samples") == 1
+        assert (await drained(pool, bus, 2)).hold()
     await source.close()

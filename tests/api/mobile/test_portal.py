@@ -344,3 +344,21 @@ async def test_ids_of_nothing_are_404(portal: Portal, api: httpx.AsyncClient) ->
     for path in ("/estates", "/units", "/persons", "/meters", "/mobile-users"):
         for given in ("999", "x", "9" * 30, "-1"):
             await refused(portal, "GET", f"{path}/{given}", 404)
+
+
+async def test_a_correction_by_hand_is_no_money_that_came_in(world: World, pool: Pool) -> None:
+    path = f"/units/{world.unit_id}/wallet"
+    await world.portal.post(f"{path}/top-ups", amount=10)
+    for amount in (3, -1):
+        await world.portal.post(f"{path}/adjustments", amount=amount, description="Correction")
+    same = {"Idempotency-Key": "k"}
+    body = {"amount": 1, "description": "Correction"}
+    answer = await world.portal.api.post(
+        f"{PORTAL}{path}/adjustments", json=body, headers={**world.portal.headers, **same}
+    )
+    assert answer.status_code == 201
+    await refused(world.portal, "POST", f"{path}/adjustments", 409, {**body, "amount": -1}, **same)
+    async with pool.connection() as db:
+        found = await db.execute("SELECT kind, balance_minor FROM accounts WHERE balance_minor <> 0")
+        balances = dict(await found.fetchall())
+    assert balances == {"unit_wallet": 1_300, "funding": -1_000, "adjustments": -300}

@@ -147,8 +147,10 @@ class Away:
 
     def __init__(self) -> None:
         self.is_away = True
+        self.asked: list[PaymentOrder] = []
 
     async def create(self, placed: PaymentOrder) -> Checkout:
+        self.asked.append(placed)
         if self.is_away:
             raise ProviderAwayError("no answer")
         return Checkout(f"order-{placed.id}", {})
@@ -167,6 +169,8 @@ async def test_an_order_that_the_provider_did_not_take_can_be_placed_again(
     assert (await api.post(path, json={"amount": 5}, headers=headers)).status_code == 502
     away.is_away = False
     assert (await api.post(path, json={"amount": 5}, headers=headers)).status_code == 201
+    first, again = away.asked
+    assert first == again, "a provider that took it, and did not answer, has one order and not two"
     ignored = await api.post(f"{APP}/payments/away/webhook", content=b"{}")
     assert ignored.json() == {"message": "Event ignored", "status": None}
 

@@ -275,3 +275,13 @@ def test_any_wired_bytes(raw: bytes) -> None:
 @given(st.binary(min_size=1, max_size=240))
 def test_any_records(records: bytes) -> None:
     decodes_or_refuses(wired, payload(long_frame(bytes.fromhex("727856341224230107550000 00") + records)))
+
+
+@pytest.mark.parametrize("text", [telegrams.WIRED_FLOATS, telegrams.WIRED_HEAT, telegrams.WIRED_MULTICAL_601])
+def test_a_damaged_long_frame_is_refused_wherever_it_is_damaged(text: str) -> None:
+    frame = bytes.fromhex(text)
+    for at in range(len(frame)):
+        damaged = bytearray(frame)
+        damaged[at] ^= 0x01
+        with pytest.raises(DecodeError):
+            DECODERS["mbus"](Payload(bytes(damaged), HEARD_AT_US))

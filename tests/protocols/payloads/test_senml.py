@@ -186,3 +186,10 @@ def test_any_json(raw: bytes) -> None:
 @given(mutated([bytes.fromhex(SERIES_CBOR)]) | RECORDS.map(cbor2.dumps) | st.binary(max_size=80))
 def test_any_cbor(raw: bytes) -> None:
     decodes_or_refuses(decode_cbor, payload(raw))
+
+
+@pytest.mark.parametrize("options", [{"names": {"a": {"quantity": []}}}, {"units": {"V": []}}])
+def test_a_quantity_that_is_no_text_is_an_option_that_is_wrong(options: dict[str, object]) -> None:
+    pack = b'[{"n": "a", "u": "V", "v": 1}]'
+    with pytest.raises(DecodeError, match="quantity"):
+        DECODERS["senml_json"](payload(pack, **options))

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.payloads import DECODERS
+from protocols.payloads.structured import read_cbor
 from protocols.samples import DecodeError
 from protocols.timestamps import parse_timestamp
 from tests.protocols.payloads.strategies import HEARD_AT_US, decodes_or_refuses, payload, values
@@ -125,3 +126,18 @@ def test_any_json(raw: bytes) -> None:
 @given(st.binary(max_size=100) | JSON_VALUES.map(cbor2.dumps))
 def test_any_cbor(raw: bytes) -> None:
     decodes_or_refuses(decode_cbor, payload(raw))
+
+
+@pytest.mark.parametrize("sign", [b"\xc2", b"\xc3"])
+def test_a_number_that_no_float_can_hold_is_none(sign: bytes) -> None:
+    huge = sign + b"\x59\x01\x00" + b"\xff" * 256  # RFC 8949 section 3.4.3: a bignum of 2048 bits
+    assert read_cbor(b"\x82\x01" + huge) == [1, None]
+
+
+def test_a_long_series_under_a_long_mapping_is_refused_before_it_takes_long() -> None:
+    rows = [{"path": f"a{n}", "quantity": "water_m3"} for n in range(200)]
+    readings = {"path": "r", "mapping": rows}
+    with pytest.raises(DecodeError, match="readings of 200 values"):
+        decode(payload(as_json({"r": [{}] * 10_000}), readings=readings, step_s=60))
+    found = decode(payload(as_json({"r": [{"a7": 1}] * 400}), readings=readings, step_s=60))
+    assert len(found.measurements) == 400

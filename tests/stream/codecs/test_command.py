@@ -71,3 +71,16 @@ def test_a_codec_that_fails_its_examples_is_not_stored(source: Path, tmp_path: P
     for value in ({"a": 1}, 5):
         error = run("test", str(source), "--examples", examples(tmp_path, value)).exception
         assert isinstance(error, SetupError)
+
+
+def test_wrong_files_and_names_are_said_in_words(source: Path, tmp_path: Path) -> None:
+    latin = tmp_path / "latin.js"
+    latin.write_bytes(b"// caf\xe9")
+    for arguments, text in (
+        (("test", str(latin)), "UTF-8"),
+        (("upload", str(latin), "--name", "acme"), "UTF-8"),
+        (("upload", str(source), "--name", "Acme Water"), "Acme Water"),
+    ):
+        error = run(*arguments).exception
+        assert isinstance(error, SetupError), error
+        assert text in str(error)

@@ -195,3 +195,27 @@ def test_a_pool_works_under_uvloop() -> None:
             return [first.reason, second.data]
 
     assert uvloop.run(work()) == ["codec_timeout", {"water_l": 1}]
+
+
+async def test_output_that_is_nested_too_deep_costs_no_worker_and_no_neighbour(codecs: CodecPool) -> None:
+    nested = body(
+        "let v = 1; for (let i = 0; i < (input.bytes[0] ? 2000 : 5); i++) v = [v]; return {data: {v}}"
+    )
+    payloads = [payload(bytes([n % 5 == 3])) for n in range(40)]
+    for _ in range(3):  # in fresh contexts, then in a warm one
+        found = await codecs.decode(codec(nested), payloads, [])
+        reasons = [each.reason if isinstance(each, DecodeError) else "" for each in found]
+        assert reasons == ["codec_output" if n % 5 == 3 else "" for n in range(40)]
+    pids = codecs.worker_pids
+    await codecs.decode(codec(nested), payloads, [])
+    assert codecs.worker_pids == pids
+
+
+async def test_variables_that_are_no_object_cost_no_worker(codecs: CodecPool) -> None:
+    await decoded(codecs, GOOD)
+    pids = codecs.worker_pids
+    uplinks = [payload(variables=wrong) for wrong in ([1], "x", 5)]
+    found = await codecs.decode(codec(GOOD), [*uplinks, payload()], [])
+    reasons = [each.reason if isinstance(each, DecodeError) else "" for each in found]
+    assert reasons == ["options", "options", "options", ""]
+    assert codecs.worker_pids == pids

@@ -113,3 +113,15 @@ async def test_an_alert_is_opened_and_told_once_and_closed(pool: Pool, bus: Clie
     assert [(each.kind, each.opened_at, each.closed_at) for each in found] == [
         ("silent", NOW, NOW + HOUR + timedelta(seconds=1))
     ]
+
+
+async def test_a_meter_that_stays_silent_keeps_its_alert(pool: Pool, bus: Client) -> None:
+    async with pool.connection() as connection:
+        unit_id = await a_unit(connection, await an_estate(connection))
+        point = await a_meter(connection, unit_id, "water", downlinks={})
+    await send(pool, point, (NOW - HOUR, 5))
+    for days in (0, 5, 15):
+        await watch_meters(pool, bus, NOW + timedelta(days=days))
+        async with pool.connection() as connection:
+            found = await meter_alerts.alerts_of(connection, [point.meter_id], since=INSTALLED, limit=10)
+        assert [(each.kind, each.opened_at, each.closed_at) for each in found] == [("silent", NOW, None)]

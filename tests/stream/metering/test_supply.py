@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,13 +10,15 @@ from nats.aio.client import Client
 
 from protocols.timestamps import from_datetime
 from storage.database import Pool
-from storage.queries import outbox
+from storage.queries import meters, outbox
 from stream import jobs
 from stream.jobs import JobsConfig
+from stream.replacement import replace as replace_device
 from tests.stream.metering.estate import (
     NOW,
     VALVE,
     Point,
+    a_device,
     a_meter,
     a_unit,
     an_estate,
@@ -189,3 +192,37 @@ async def test_a_rolled_back_run_tells_nobody(pool: Pool, bus: Client) -> None:
     assert await jobs.work_one(config, pool, bus)
     assert await names(bus, heard) == ["wallet-low", "wallet-empty", "supply-closed"]
     assert await supply_of(pool, point.meter_id) == "closed"
+
+
+async def test_a_new_device_at_a_closed_meter_is_closed_by_the_next_debit(pool: Pool, bus: Client) -> None:
+    point = await make(pool, 100)
+    await send(pool, point, (local(20, 8), 0), (local(20, 9), 1_000))
+    await bill_all(pool, bus)
+    assert await supply_of(pool, point.meter_id) == "closed"
+    async with pool.connection() as connection:
+        device_id = await a_device(connection, downlinks=VALVE)
+        assert await replace_device(connection, point.device_id, device_id, local(20, 10)) == 1
+    new = replace(point, device_id=device_id)
+    await send(pool, new, (local(20, 11), 0), (local(20, 12), 1_000))
+    await bill_all(pool, bus)
+    assert [command.action for command in await commands_of(pool, new.device_id)] == ["close"]
+    assert await supply_of(pool, point.meter_id) == "closed"
+    async with pool.connection() as connection:
+        await top_up(connection, point.unit_id, 10_000)
+    assert sorted(command.action for command in await commands_of(pool, new.device_id)) == ["close", "open"]
+
+
+async def test_a_device_that_is_installed_again_is_opened_by_a_top_up(pool: Pool, bus: Client) -> None:
+    point = await make(pool, 100)
+    await send(pool, point, (local(20, 8), 0), (local(20, 9), 1_000))
+    await bill_all(pool, bus)
+    async with pool.connection() as connection:
+        await meters.install(
+            connection,
+            meter_id=point.meter_id,
+            device_id=point.device_id,
+            quantity="energy_import_wh",
+            since=local(20, 10),
+        )
+        await top_up(connection, point.unit_id, 10_000)
+    assert sorted(command.action for command in await commands_of(pool, point.device_id)) == ["close", "open"]
