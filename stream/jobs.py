@@ -25,9 +25,9 @@ from storage.database import Connection, Pool
 from storage.queries import device_commands, outbox
 from storage.queries.outbox import Task
 from stream import budgets, charger_certificates, charger_commands, notices, reconciliation, settlement
+from stream.bus import nudge_device
 from stream.health import job as health_job
-from stream.metering import billing, watch
-from stream.metering.supply import tell
+from stream.metering import billing, supply, watch
 from stream.notices import Senders
 from stream.reconcile import ReconcileLimits
 from stream.release import REST_KIND, release_rest
@@ -176,6 +176,12 @@ async def run(
 ) -> None:
     """Work until `stop`; what was begun by then is finished."""
 
+    async def send_supply_orders_again(pool: Pool, config: JobsConfig) -> None:
+        async with pool.connection() as connection:
+            devices = await supply.send_again(connection, to_datetime(config.clock()))
+        for device_id in devices:
+            await nudge_device(bus, device_id)
+
     async def watch_meters(pool: Pool, config: JobsConfig) -> None:
         await watch.watch_meters(pool, bus, to_datetime(config.clock()))
 
@@ -200,6 +206,7 @@ async def run(
         group.create_task(_repeat(_purge, config.maintain_interval_s, config, pool, stop))
         group.create_task(_repeat(_raise_budget_alerts, config.budgets_interval_s, config, pool, stop))
         group.create_task(_repeat(_reconcile, config.reconcile_interval_s, config, pool, stop))
+        group.create_task(_repeat(send_supply_orders_again, config.meters_interval_s, config, pool, stop))
         group.create_task(_repeat(watch_meters, config.meters_interval_s, config, pool, stop))
         group.create_task(_repeat(sweep_commands, config.commands_interval_s, config, pool, stop))
         group.create_task(_repeat(_expire_device_commands, config.commands_interval_s, config, pool, stop))
@@ -246,7 +253,7 @@ async def work_one(config: JobsConfig, pool: Pool, bus: Client) -> bool:
         tasks = await outbox.claim_due(connection, to_datetime(config.clock()), limit=1)
         events = await _carry_out(connection, tasks[0], config) if tasks else []
     # committed by now: nobody is told of what may still be undone
-    await tell(bus, events)
+    await supply.tell(bus, events)
     return bool(tasks)
 
 

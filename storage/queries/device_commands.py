@@ -131,6 +131,20 @@ WHERE state = 'pending' AND expires_at > %(now)s AND device_id > %(after_id)s
 ORDER BY device_id LIMIT %(limit)s
 """
 
+# A later order to the same supply, whatever became of it, is what is meant now.
+_UNDONE = (
+    _SELECT
+    + """
+WHERE state IN ('failed', 'expired') AND done_at >= %(since)s AND done_at < %(before)s
+  AND reason = ANY(%(reasons)s)
+  AND NOT EXISTS (
+      SELECT FROM device_commands AS later
+      WHERE later.device_id = device_commands.device_id AND later.created_at > device_commands.created_at
+        AND later.action IN ('open', 'close'))
+ORDER BY done_at LIMIT %(limit)s
+"""
+)
+
 _OPPOSITES = {"open": ["close"], "close": ["open"]}
 
 
@@ -190,6 +204,14 @@ async def devices_with_open(connection: Connection, device_ids: Sequence[int]) -
     """Return those of these devices that have commands which wait or are under way."""
     rows = await connection.execute(_DEVICES_WITH_OPEN, {"device_ids": list(device_ids)})
     return {device_id for (device_id,) in await rows.fetchall()}
+
+
+async def undone(
+    connection: Connection, reasons: Sequence[str], *, since: datetime, before: datetime, limit: int
+) -> list[DeviceCommand]:
+    """Return orders to supplies that failed or expired in [since, before), without a later order."""
+    parameters = {"reasons": list(reasons), "since": since, "before": before, "limit": limit}
+    return await fetch_all(connection, DeviceCommand, _UNDONE, parameters)
 
 
 async def devices_with_waiting(

@@ -24,6 +24,9 @@ log = structlog.get_logger()
 
 # Meters that sleep hear a command after their next uplink; one that is silent for longer has other troubles.
 COMMAND_LIVES = timedelta(days=30)
+AGAIN_AFTER = timedelta(minutes=10)  # since an order failed or expired
+UNDONE_LOOKED_AT = timedelta(days=7)
+AGAIN_MAX = 1_000  # orders of one run
 
 Action = Literal["close", "open"]
 _EVENTS: Mapping[Action, str] = {"close": "supply-closed", "open": "supply-opened"}
@@ -85,6 +88,34 @@ async def follow_balance(
         }
         events.append(LiveEvent(_EVENTS[action], payload))
     return events
+
+
+async def send_again(connection: Connection, now: datetime) -> list[int]:
+    """Order again what a valve or relay never did; returns the devices, to be nudged after the commit.
+
+    Else a supply that should be closed would run on for nothing, or a paid one stay closed.
+    """
+    failed = await device_commands.undone(
+        connection,
+        list(_REASON.values()),
+        since=now - UNDONE_LOOKED_AT,
+        before=now - AGAIN_AFTER,
+        limit=AGAIN_MAX,
+    )
+    for each in failed:
+        await device_commands.insert_command(
+            connection,
+            command_id=uuid5(each.id, "again"),
+            device_id=each.device_id,
+            action=each.action,
+            port=each.port,
+            payload=each.payload,
+            is_confirmed=each.is_confirmed,
+            reason=each.reason,
+            created_at=now,
+            expires_at=now + COMMAND_LIVES,
+        )
+    return [each.device_id for each in failed]
 
 
 async def _command(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from nats.aio.client import Client
 
 from protocols.timestamps import from_datetime
 from storage.database import Pool
-from storage.queries import meters, outbox
+from storage.queries import device_commands, meters, outbox
 from stream import jobs
 from stream.jobs import JobsConfig
+from stream.metering import supply, wallets
 from stream.replacement import replace as replace_device
 from tests.stream.metering.estate import (
     NOW,
@@ -121,10 +123,10 @@ async def test_a_top_up_opens_once_the_balance_is_above_zero(pool: Pool, bus: Cl
     point = await make(pool, 100)
     await send(pool, point, (local(20, 8), 0), (local(20, 9), 1_000))
     await bill_all(pool, bus)
-    for amount, key, supply in ((100, "a", "closed"), (100, "a", "closed"), (1, "b", "open")):
+    for amount, key, standing in ((100, "a", "closed"), (100, "a", "closed"), (1, "b", "open")):
         async with pool.connection() as connection:
             await top_up(connection, point.unit_id, amount, key)
-        assert await supply_of(pool, point.meter_id) == supply
+        assert await supply_of(pool, point.meter_id) == standing
     async with pool.connection() as connection:
         await top_up(connection, point.unit_id, 1, "b")
     assert (await wallet_of(pool, point.unit_id)).balance_minor == 1
@@ -136,6 +138,43 @@ async def test_a_top_up_opens_once_the_balance_is_above_zero(pool: Pool, bus: Cl
         pass
     assert (await names(bus, heard)).count("supply-opened") == 1
     assert (await nudged.next_msg(5)).data == b""
+
+
+async def test_an_order_that_came_to_nothing_is_given_again_until_another_takes_its_place(
+    pool: Pool, bus: Client
+) -> None:
+    point = await make(pool, 100)
+    await send(pool, point, (local(20, 8), 0), (local(20, 9), 1_000))
+    await bill_all(pool, bus)
+    (closing,) = await commands_of(pool, point.device_id)
+
+    async def again(at: datetime) -> list[int]:
+        async with pool.connection() as connection:
+            return await supply.send_again(connection, at)
+
+    assert await again(NOW + 2 * supply.AGAIN_AFTER) == []
+    async with pool.connection() as connection:
+        await device_commands.mark(connection, closing.id, "failed", NOW, "no gateway")
+    assert await again(NOW) == []  # too early
+    later = NOW + 2 * supply.AGAIN_AFTER
+    assert await again(later) == [point.device_id]
+    assert await again(later) == []
+    found = await commands_of(pool, point.device_id)
+    assert [(each.action, each.state, each.payload) for each in found] == [
+        ("close", "pending", closing.payload),
+        ("close", "failed", closing.payload),
+    ]
+    async with pool.connection() as connection:
+        await device_commands.mark(connection, found[0].id, "failed", later)
+        await wallets.top_up(
+            connection,
+            unit_id=point.unit_id,
+            amount_minor=10_000,
+            key="a",
+            description="",
+            now=later + supply.AGAIN_AFTER,
+        )
+    assert await again(later + 2 * supply.AGAIN_AFTER) == []  # the order to open is what is meant
 
 
 async def test_a_refund_opens_as_a_top_up_does(pool: Pool, bus: Client) -> None:
