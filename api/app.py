@@ -1,12 +1,9 @@
 """The API role: one application of all families, and the server that runs it; started by `gridwire.py`."""
 
 import asyncio
-import contextlib
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import structlog
-import uvicorn
 from fastapi import FastAPI
 from nats.aio.client import Client
 
@@ -20,15 +17,13 @@ from api.middleware import BodyLimitMiddleware, GuardMiddleware, SlashMiddleware
 from api.mobile.admin.router import router as mobile_portal
 from api.mobile.router import router as mobile
 from api.operations import docs, health, metrics
-from deploy.messages import ListenError
+from deploy.web import RoleServer, listen
 from storage.database import Pool
 
 __all__ = ["ApiConfig", "create_app", "run"]
 
 log = structlog.get_logger()
 
-BACKLOG_MAX = 2048
-SHUTDOWN_S_MAX = 10
 DESCRIPTION = """Chargers, batteries and what people make of them, in one document for all API families.
 
 **EV-CMS** is `/api/v1`, **Mobile** `/api/mobile` with its portal under `/api/mobile/admin`, **Ienerzy** the
@@ -63,25 +58,6 @@ def create_app(config: ApiConfig, pool: Pool, bus: Client, clock: Callable[[], i
     return app
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn without its signal handlers (the composition root has those), and saying when it listens."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
-
-
 async def run(
     config: ApiConfig,
     *,
@@ -91,19 +67,9 @@ async def run(
     stop: asyncio.Event,
     ready: Callable[[], None],
 ) -> None:
-    """Serve until `stop`; requests under way get `SHUTDOWN_S_MAX` seconds. Raises `ListenError`."""
-    listener = _listen(config.host, config.port)
-    options = uvicorn.Config(
-        create_app(config, pool, bus, clock),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-        proxy_headers=bool(config.trusted_proxies),
-        forwarded_allow_ips=config.trusted_proxies or None,
-        timeout_graceful_shutdown=SHUTDOWN_S_MAX,
-    )
-    server = _Server(options, ready)
+    """Serve until `stop`; requests under way are finished, within a bound. Raises `ListenError`."""
+    listener = listen(config.host, config.port, "The API cannot listen", "GRIDWIRE_HTTP_PORT")
+    server = RoleServer(create_app(config, pool, bus, clock), ready, config.trusted_proxies)
     try:
         serving = asyncio.create_task(server.serve([listener]))
         stopping = asyncio.create_task(stop.wait())
@@ -113,18 +79,3 @@ async def run(
         await serving
     finally:
         listener.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(BACKLOG_MAX)
-    except OSError as error:
-        listener.close()
-        address = f"{host}:{port}"
-        raise ListenError("The API cannot listen", address, error, "GRIDWIRE_HTTP_PORT") from error
-    listener.setblocking(False)
-    return listener

@@ -11,9 +11,9 @@ from hashlib import blake2b
 
 import structlog
 
-from ingest.equipment import EquipmentCache
 from ingest.holding import Holding
 from ingest.registry import Registry, admitted
+from ingest.remembered import Remembered
 from ingest.seen import Seen
 from protocols.measurements import Measurement
 from protocols.samples import DecodeError, Reason, Rows
@@ -23,7 +23,7 @@ from storage.hypertables import RAW_PAYLOADS
 from storage.queries import device_links
 from storage.queries.devices import Device
 from stream.codecs.pool import CodecPool
-from stream.decoding import Decoding, Equipment, as_json, decode, stored_as
+from stream.decoding import Decoding, Equipment, as_json, decode, equipment_of, stored_as
 from stream.log import Publisher
 
 log = structlog.get_logger()
@@ -79,7 +79,7 @@ class Uplinks:
         self._pool = pool
         self._clock = clock
         self._holding = holding
-        self._equipment = EquipmentCache(pool, clock)
+        self._equipment = Remembered(equipment_of, pool, clock)
         self._links: dict[int, tuple[Mapping[str, object], int]] = {}  # and when it was written
         self._seen = seen
 
@@ -89,7 +89,7 @@ class Uplinks:
 
     async def equipment(self, device: Device) -> Equipment | None:
         """Return what decodes a device's payloads; None: it has no profile."""
-        return await self._holding.until_there(lambda: self._equipment.of(device))
+        return await self._holding.until_there(lambda: self._equipment.of(device.id))
 
     async def take(self, uplink: Uplink) -> Device | None:
         """Return the device once all that the uplink says is durable; None: it is not welcome.

@@ -6,19 +6,17 @@ Started by `gridwire.py`. `ROUTES` is the whole surface; another integration is 
 import asyncio
 import contextlib
 import secrets
-import socket
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
 from nats.aio.client import Client
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from deploy.messages import ListenError
+from deploy.web import RoleServer, listen
 from ingest.callbacks import lorawan, nbiot
 from ingest.callbacks.context import Callbacks, CallbacksConfig
 from ingest.holding import Holding
@@ -35,8 +33,6 @@ from stream.errors import PublisherClosedError
 from stream.log import Publisher, PublisherLimits
 
 SOURCE = "callbacks"
-BACKLOG_MAX = 1024
-SHUTDOWN_S_MAX = 10
 CLOSE_S = 1.0
 
 ROUTES: Sequence[Callable[[Callbacks], Sequence[Route]]] = (lorawan.routes, nbiot.routes)
@@ -64,7 +60,7 @@ async def run(
     stop: asyncio.Event,
     ready: Callable[[], None],
 ) -> None:
-    """Serve until `stop`; requests under way get `SHUTDOWN_S_MAX` seconds.
+    """Serve until `stop`; requests under way are finished, within a bound.
 
     Raises `ListenError`, and `PublisherClosedError` where the connection to the log was closed for good.
     """
@@ -132,25 +128,6 @@ def _things_stack(
     return [downlinks.run(), backfill.run()]
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn without its signal handlers (the composition root has those), and saying when it listens."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
-
-
 async def _serve(
     callbacks: Callbacks,
     stop: asyncio.Event,
@@ -158,16 +135,9 @@ async def _serve(
     beside: Sequence[asyncio.Task[None]],
 ) -> None:
     """Serve until `stop`, until the log is closed for good, or until what runs beside has failed."""
-    listener = _listen(callbacks.config.host, callbacks.config.port)
-    options = uvicorn.Config(
-        create_app(callbacks),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-        timeout_graceful_shutdown=SHUTDOWN_S_MAX,
-    )
-    server = _Server(options, ready)
+    config = callbacks.config
+    listener = listen(config.host, config.port, "Callbacks cannot be taken", "GRIDWIRE_CALLBACKS_PORT")
+    server = RoleServer(create_app(callbacks), ready)
     serving = asyncio.create_task(server.serve([listener]))
     ending = [asyncio.create_task(stop.wait()), asyncio.create_task(callbacks.is_closed.wait())]
     try:
@@ -186,18 +156,3 @@ async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(outcome, Exception):
             raise outcome
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(BACKLOG_MAX)
-    except OSError as error:
-        listener.close()
-        address = f"{host}:{port}"
-        raise ListenError("Callbacks cannot be taken", address, error, "GRIDWIRE_CALLBACKS_PORT") from error
-    listener.setblocking(False)
-    return listener

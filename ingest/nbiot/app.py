@@ -17,12 +17,13 @@ from ingest.holding import Holding
 from ingest.nbiot.coap import CoapConfig, CoapServer
 from ingest.nbiot.commands import Commands
 from ingest.nbiot.intake import Intake, IntakeLimits, Parts
-from ingest.nbiot.tokens import DeviceKeys
 from ingest.nbiot.udp import UdpServer
 from ingest.registry import Policy, Registry
+from ingest.remembered import Remembered
 from ingest.seen import Seen
 from ingest.uplinks import Uplinks
 from storage.database import Pool
+from storage.queries.profiles import device_keys
 from stream.codecs.pool import CodecPool
 from stream.errors import PublisherClosedError
 from stream.log import Publisher, PublisherLimits
@@ -116,7 +117,7 @@ def make_parts(
         seen=seen,
     )
     commands = Commands(pool, config.clock, settle_s=config.settle_s)
-    return Parts(publisher, registry, uplinks, holding, commands, DeviceKeys(pool, config.clock))
+    return Parts(publisher, registry, uplinks, holding, commands, Remembered(device_keys, pool, config.clock))
 
 
 async def _listening(opening: Awaitable[None], address: str, setting: str) -> None:

@@ -18,8 +18,8 @@ from ingest.holding import Holding
 from ingest.nbiot.answers import Answers
 from ingest.nbiot.commands import Commands
 from ingest.nbiot.rates import Rates
-from ingest.nbiot.tokens import DeviceKeys
 from ingest.registry import Registry, RegistryBusyError, admitted
+from ingest.remembered import Remembered
 from ingest.uplinks import KIND, Uplink, Uplinks
 from protocols.payloads.identity import identify
 from protocols.samples import DecodeError
@@ -105,7 +105,7 @@ class Parts:
     uplinks: Uplinks
     holding: Holding
     commands: Commands
-    keys: DeviceKeys
+    keys: Remembered[Mapping[str, bytes]]  # of devices: their secrets by kind
 
 
 class Intake:
