@@ -13,16 +13,29 @@ from pathlib import Path
 from deploy.nats import NatsServer, prepare_nats
 from deploy.postgres import PostgresServer, prepare_postgres
 
+PORTS = range(15_000, 32_000)
+PORT_TRIES_MAX = 1_000
 START_TIMEOUT_S = 30.0
 STORE_BYTES_MAX = 2 << 30
 POLL_S = 0.05
 
 
 def free_port() -> int:
-    """Return a TCP port of loopback that was free just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nothing listens on now, by TCP or UDP.
+
+    From below the range of which the system gives ports to outgoing connections: one of those could be
+    taken between here and the server's start.
+    """
+    for _ in range(PORT_TRIES_MAX):
+        port = secrets.choice(PORTS)
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            try:
+                tcp.bind(("127.0.0.1", port))
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise OSError(f"no port of {PORTS} was free in {PORT_TRIES_MAX} tries")
 
 
 @contextlib.contextmanager
