@@ -21,6 +21,7 @@ import typer
 import uvloop
 from argon2 import PasswordHasher
 from nats.aio.client import Client as Bus
+from nats.js.errors import APIError
 from psycopg_pool import PoolTimeout
 from rich.console import Console
 
@@ -159,7 +160,11 @@ async def _serve(settings: Settings, roles: Sequence[Role]) -> None:
                 log.info("database", abilities=(await find_abilities(connection)).value)
         except PoolTimeout as error:
             raise servers.away(error) from error
-        await ensure_log(bus.jetstream(), LogConfig(bytes_max=settings.log_bytes_max))
+        try:
+            await ensure_log(bus.jetstream(), LogConfig(bytes_max=settings.log_bytes_max))
+        except APIError as error:
+            remedy = "Lower GRIDWIRE_LOG_MIB_MAX, or give nats-server more (jetstream: max_file_store)."
+            raise SetupError(f"The bus does not take the log: {error.description}.", remedy) from error
         async with asyncio.TaskGroup() as group:
             for role in roles:
                 task = ROLES[role](settings, pool, bus, stop, functools.partial(ready, role))

@@ -1,11 +1,14 @@
 """The command line as an operator meets it: what is missing is named, and nothing is done by halves."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from deploy.temporary import TemporaryNats, free_port
 
 
 def command(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -53,6 +56,48 @@ def test_a_missing_database_is_named(tmp_path: Path, arguments: tuple[str, ...])
     assert ended.returncode == 1
     assert "does not answer" in ended.stdout
     assert "Traceback" not in ended.stderr
+
+
+def serve(folder: Path, database_url: str, nats: TemporaryNats, role: str, **settings: str) -> str:
+    """What a role says that cannot start."""
+    servers = {
+        "GRIDWIRE_DATABASE_URL": database_url,
+        "GRIDWIRE_NATS_URL": nats.url,
+        "GRIDWIRE_MQTT_URL": nats.mqtt_url,
+        "GRIDWIRE_LOG_MIB_MAX": "64",
+    }
+    ended = command(folder, "serve", role, **{**servers, **settings})
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    return ended.stdout
+
+
+def test_a_bus_without_room_for_the_log_is_named(
+    tmp_path: Path, database_url: str, nats: TemporaryNats
+) -> None:
+    said = serve(tmp_path, database_url, nats, "writer", GRIDWIRE_LOG_MIB_MAX="1000000")
+    assert "GRIDWIRE_LOG_MIB_MAX" in said
+
+
+@pytest.mark.parametrize(
+    ("role", "setting", "kind"),
+    [
+        ("api", "GRIDWIRE_HTTP_PORT", socket.SOCK_STREAM),
+        ("ocpp", "GRIDWIRE_OCPP_PORT", socket.SOCK_STREAM),
+        ("callbacks", "GRIDWIRE_CALLBACKS_PORT", socket.SOCK_STREAM),
+        ("nbiot", "GRIDWIRE_UDP_PORT", socket.SOCK_DGRAM),
+    ],
+)
+def test_a_port_that_is_taken_is_named(
+    tmp_path: Path, database_url: str, nats: TemporaryNats, role: str, setting: str, kind: socket.SocketKind
+) -> None:
+    with socket.socket(type=kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        if kind is socket.SOCK_STREAM:
+            taken.listen()
+        port = {setting: str(taken.getsockname()[1])}
+        more = {"GRIDWIRE_SECRET_KEY": "x" * 40, "GRIDWIRE_COAP_PORT": str(free_port()), **port}
+        assert setting in serve(tmp_path, database_url, nats, role, **more)
 
 
 @pytest.mark.parametrize("system", ["evcms", "mobile"])
