@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 from rich.console import Console
 
 from deploy.clock import clock
@@ -23,6 +24,7 @@ from simulators.fleet import FleetConfig
 from storage.demo import DRIVER_ID_TAG
 
 READY_TIMEOUT_S = 90.0
+CHIRPSTACK_TOKEN = "what ChirpStack bears in tests"
 
 
 @dataclass(slots=True)
@@ -103,6 +105,7 @@ async def running_product(
         coap_port=free_port(),
         udp_port=free_port(),
         callbacks_port=free_port(),
+        chirpstack_token=SecretStr(CHIRPSTACK_TOKEN),
         evcms_requests_per_15_minutes=1_000_000,
     )
     events: list[tuple[str, dict[str, object]]] = []

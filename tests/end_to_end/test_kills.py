@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from simulators import fleet, ledger
+from tests.end_to_end import network_server
 from tests.end_to_end.product import fleet_of, running_product
 from tests.end_to_end.truth import check_batteries, check_chargers, check_laws, check_meters
 
@@ -14,7 +15,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
 CHARGERS, BATTERIES, LORAWAN, NBIOT = 12, 40, 8, 4
 BETWEEN_KILLS_S = 5.0
-KILLED = ("writer", "ocpp", "lorawan", "nats", "nbiot", "postgres", "mqtt")
+KILLED = ("writer", "ocpp", "lorawan", "callbacks", "nats", "nbiot", "postgres", "mqtt")
 
 
 async def test_every_acknowledged_sample_survives_the_death_of_every_part(server_folder: Path) -> None:
@@ -34,6 +35,8 @@ async def test_every_acknowledged_sample_survives_the_death_of_every_part(server
         )
         stop, ready = asyncio.Event(), asyncio.Event()
         running = asyncio.create_task(fleet.run(config, stop=stop, ready=ready.set))
+        network_server.register(product)
+        calling = asyncio.create_task(network_server.call_back(product, stop))
         await asyncio.wait_for(ready.wait(), 30)
         for name in KILLED:
             await asyncio.sleep(BETWEEN_KILLS_S)
@@ -49,8 +52,10 @@ async def test_every_acknowledged_sample_survives_the_death_of_every_part(server
         assert after["meter_rows"] > before["meter_rows"]
         stop.set()
         await asyncio.wait_for(running, 60)
+        called_back = await asyncio.wait_for(calling, 60)
         await product.until_drained()
         assert check_batteries(config.ledger_path, product.database_url) > BATTERIES * 10
         assert check_chargers(config.ledger_path, product.database_url) > CHARGERS * 10
         assert check_meters(config.ledger_path, product.database_url) > (LORAWAN + NBIOT) * 10
+        assert network_server.check(product, called_back) > 100
         check_laws(product.figures())
