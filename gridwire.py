@@ -73,7 +73,7 @@ NBIOT_SHARE = 1 / 3  # of the simulated meters; the others are LoRaWAN's
 
 
 class Role(StrEnum):
-    """What `gridwire serve` can run, in the order in which `gridwire up` starts them."""
+    """What `gridwire serve` can run; `gridwire up` starts them at once, and stops the last named first."""
 
     WRITER = "writer"
     JOBS = "jobs"

@@ -10,7 +10,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from benchmarks import codecs, ocpp, ocpp_memory, writer
+from benchmarks import codecs, health, ocpp, ocpp_memory, writer
 from benchmarks.report import print_table, write_results
 from deploy.temporary import temporary_nats, temporary_postgres
 from storage.migrate import migrate
@@ -35,7 +35,9 @@ def main(
                 third = asyncio.run(ocpp_memory.measure(postgres.url, nats.url))
     with console.status("payload codecs, warm beside a fresh context each time ..."):
         decodes = codecs.measure()
-    measurements = [first, second, third, *decodes]
+    with console.status("battery cycles beside the rainflow package ..."):
+        cycles = health.measure()
+    measurements = [first, second, third, *decodes, cycles]
     print_table(measurements, console)
     console.print(f"written: {write_results(measurements, datetime.now(UTC))}")
 

@@ -4,7 +4,8 @@ Used by the app's endpoints and the portal's. A malformed id is an id of nothing
 is there and not the caller's is a 403 (conflict C88).
 """
 
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
 
 from fastapi import Path
 
@@ -21,6 +22,7 @@ from storage.queries.residents import Account
 from storage.queries.unit_wallets import UnitWallet
 from storage.queries.units import Unit
 
+_Row = TypeVar("_Row")
 _INTEGER = {"type": "integer", "examples": [10]}
 UnitId = Annotated[str, Path(alias="unit_id", json_schema_extra=_INTEGER)]
 MeterId = Annotated[str, Path(alias="meter_id", json_schema_extra=_INTEGER)]
@@ -34,40 +36,34 @@ def missing(what: str, given: str | int) -> Problem:
     return not_found(what, f"{what} with ID {given} not found")
 
 
+async def _find(
+    db: Connection, what: str, given: str | int, get: Callable[[Connection, int], Awaitable[_Row | None]]
+) -> _Row:
+    number = parse_id(str(given))
+    found = None if number is None else await get(db, number)
+    if found is None:
+        raise missing(what, given)
+    return found
+
+
 async def find_unit(db: Connection, given: str | int) -> Unit:
     """Return the unit; raises 404."""
-    unit_id = parse_id(str(given))
-    found = None if unit_id is None else await units.get_unit(db, unit_id)
-    if found is None:
-        raise missing("Unit", given)
-    return found
+    return await _find(db, "Unit", given, units.get_unit)
 
 
 async def find_meter(db: Connection, given: str | int) -> Meter:
     """Return the meter; raises 404."""
-    meter_id = parse_id(str(given))
-    found = None if meter_id is None else await meters.get_meter(db, meter_id)
-    if found is None:
-        raise missing("Meter", given)
-    return found
+    return await _find(db, "Meter", given, meters.get_meter)
 
 
 async def find_estate(db: Connection, given: str | int) -> Estate:
     """Return the estate; raises 404."""
-    estate_id = parse_id(str(given))
-    found = None if estate_id is None else await estates.get_estate(db, estate_id)
-    if found is None:
-        raise missing("Estate", given)
-    return found
+    return await _find(db, "Estate", given, estates.get_estate)
 
 
 async def find_person(db: Connection, given: str | int) -> Person:
     """Return the person; raises 404."""
-    person_id = parse_id(str(given))
-    found = None if person_id is None else await persons.get_person(db, person_id)
-    if found is None:
-        raise missing("Person", given)
-    return found
+    return await _find(db, "Person", given, persons.get_person)
 
 
 async def hold_person(db: Connection, person_id: int) -> Person:
@@ -80,11 +76,7 @@ async def hold_person(db: Connection, person_id: int) -> Person:
 
 async def find_account(db: Connection, given: str | int) -> Account:
     """Return the user of the app; raises 404."""
-    user_id = parse_id(str(given))
-    found = None if user_id is None else await residents.get_account(db, user_id)
-    if found is None:
-        raise missing("Mobile user", given)
-    return found
+    return await _find(db, "Mobile user", given, residents.get_account)
 
 
 async def find_wallet(db: Connection, unit: Unit) -> UnitWallet:

@@ -33,7 +33,6 @@ log = structlog.get_logger()
 
 WAY = "coap"
 MAX_AGE_S = 60
-BLOCK_BYTES = 1024
 BLOCK_EXPONENT = 6  # of 1024 bytes: 2 ** (6 + 4)
 RECEIVE_BUFFER_BYTES = 4 << 20  # the system may allow less (net.core.rmem_max)
 LARGE_MAX = 100  # answers of several blocks that are not fetched yet

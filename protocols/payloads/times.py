@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from protocols.measurements import Measurement
 from protocols.samples import DecodeError
-from protocols.timestamps import US_PER_SECOND, clock_fault, from_datetime, parse_timestamp, to_datetime
+from protocols.timestamps import US_PER_SECOND, clock_fault, from_datetime, to_datetime
 
 # Epoch seconds reach this in the year 5138, epoch milliseconds reached it in 1973.
 _EPOCH_MS_MIN = 100_000_000_000
@@ -49,20 +49,6 @@ class Clock:
         is_milliseconds = value >= _EPOCH_MS_MIN and not is_seconds
         us = round(value * (1000 if is_milliseconds else US_PER_SECOND))
         return us if self.zone is UTC else self.wall_us(to_datetime(us).replace(tzinfo=None))
-
-    def any_us(self, value: object, field: str) -> int | None:
-        """A number as `epoch_us`, a text as RFC 3339 (without zone: the clock's); None stays None.
-
-        Raises `DecodeError` (`TimestampError`) for anything else.
-        """
-        if value is None or self.zone is None:
-            return None
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return self.epoch_us(value)
-        us = parse_timestamp(value, field)
-        text = str(value).strip()
-        has_zone = text[-1:] in "Zz" or any(sign in text[19:] for sign in "+-")
-        return us if has_zone else self.wall_us(to_datetime(us).replace(tzinfo=None))
 
 
 def clock_of(options: Mapping[str, Any]) -> Clock:
