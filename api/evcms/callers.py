@@ -38,6 +38,7 @@ def _with_role(*roles: str) -> Callable[[Caller], Awaitable[Caller]]:
 
 AnyUser = Annotated[Caller, Depends(_authenticated)]
 BrandOrAdmin = Annotated[Caller, Depends(_with_role("brand", "admin"))]
+Admin = Annotated[Caller, Depends(_with_role("admin"))]
 
 
 def charger_scope(caller: Caller) -> Scope:
