@@ -6,11 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from nats.aio.client import Client
 
 from api.app import create_app
 from api.config import ApiConfig
-from api.passwords import hash_password
 from storage.database import Pool
 from tests.api.helpers import PASSWORD, SECRET, Clock, Codes, Person, Service, evcms_person, ienerzy_person
 
@@ -68,9 +68,10 @@ def api(service: Service) -> httpx.AsyncClient:
     return service.client
 
 
-@pytest.fixture
-async def password_hash() -> str:
-    return await hash_password(PASSWORD)
+@pytest.fixture(scope="session")
+def password_hash() -> str:
+    """A cheap one: what it costs to check is in the hash, and hundreds of tests sign in."""
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 
 
 @pytest.fixture
