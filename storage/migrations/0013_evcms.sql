@@ -164,7 +164,8 @@ DECLARE
     own connectors%ROWTYPE;
     linked bigint;
 BEGIN
-    SELECT station_id INTO place FROM chargers WHERE device_id = charger;
+    -- a charger that is being placed is waited for: one of the two then sees the other
+    SELECT station_id INTO place FROM chargers WHERE device_id = charger FOR SHARE;
     UPDATE station_connectors SET device_id = NULL, connector_id = NULL
     WHERE device_id = charger AND connector_id = number AND station_id IS DISTINCT FROM place;
     IF place IS NULL OR number = 0
@@ -270,6 +271,7 @@ CREATE TABLE bookings (
 CREATE UNIQUE INDEX bookings_request ON bookings (user_id, request_key) WHERE request_key IS NOT NULL;
 CREATE INDEX bookings_user ON bookings (user_id, id DESC);
 CREATE INDEX bookings_station ON bookings (station_id, id DESC);
+CREATE INDEX bookings_connector ON bookings (station_connector_id);
 CREATE INDEX bookings_status ON bookings (status, id DESC);
 CREATE INDEX bookings_due ON bookings (scheduled_at) WHERE status IN ('pending', 'confirmed', 'active');
 
