@@ -3,14 +3,15 @@
 Used by the jobs role (sessions), the API (wallets) and tests. Transfers are immutable, balanced and
 idempotent by the caller's key; a hold is a pending transfer that is later posted, in full or for less,
 or voided. Accounts are locked in order of id, so transfers at the same time cannot deadlock; a caller
-that makes several transfers in one transaction should take accounts in a fixed order too.
+that makes several transfers in one transaction should take accounts in a fixed order too. What a user's
+wallet has seen is in `storage.queries.wallet_entries`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from storage.database import Connection, fetch_all, fetch_one, fetch_value
+from storage.database import Connection, fetch_all, fetch_one
 from storage.errors import (
     HoldClosedError,
     IdempotencyConflictError,
@@ -53,20 +54,6 @@ class Transfer:
     session_id: int | None
     debit_balance_minor: int
     credit_balance_minor: int
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One transfer as an account sees it. `direction`: credit or debit; `balance_minor`: after it."""
-
-    id: int
-    direction: str
-    amount_minor: int
-    balance_minor: int
-    is_pending: bool
-    description: str
-    session_id: int | None
     created_at: datetime
 
 
@@ -114,6 +101,13 @@ WHERE kind = 'wallet' AND owner_id = %(user_id)s AND currency = %(currency)s
 """
 )
 
+_GET_ALL_OWNED = (
+    _SELECT_ACCOUNT
+    + """
+WHERE kind = 'wallet' AND owner_id = ANY(%(user_ids)s) AND currency = %(currency)s
+"""
+)
+
 _INSERT_OWNED = """
 INSERT INTO accounts (kind, owner_id, currency) VALUES ('wallet', %(user_id)s, %(currency)s)
 ON CONFLICT (kind, owner_id, currency) WHERE owner_id IS NOT NULL DO NOTHING
@@ -131,6 +125,8 @@ INSERT INTO accounts (kind, currency, may_be_negative)
 VALUES (%(kind)s, %(currency)s, %(may_be_negative)s)
 ON CONFLICT (kind, currency) WHERE owner_id IS NULL AND unit_id IS NULL DO NOTHING
 """
+
+_GET_ACCOUNT = _SELECT_ACCOUNT + "WHERE id = %(id)s"
 
 _GET_UNIT = _SELECT_ACCOUNT + "WHERE unit_id = %(unit_id)s"
 
@@ -181,35 +177,26 @@ SET balance_minor = balance_minor + %(balance_minor)s, held_minor = held_minor +
 WHERE id = %(id)s
 """
 
-# A hold shows while it is open; what was voided never happened, what was posted shows as such.
-_ENTRIES = """
-FROM transfers
-WHERE ((debit_account_id = %(account_id)s AND %(direction)s::text IS DISTINCT FROM 'credit')
-    OR (credit_account_id = %(account_id)s AND %(direction)s::text IS DISTINCT FROM 'debit'))
-  AND (state IN ('posted', 'post_pending')
-    OR state = 'pending' AND NOT EXISTS (
-        SELECT FROM transfers AS closing WHERE closing.pending_id = transfers.id))
-"""
-
-_HISTORY = (
-    """
-SELECT id, CASE WHEN debit_account_id = %(account_id)s THEN 'debit' ELSE 'credit' END AS direction,
-       amount_minor, CASE WHEN debit_account_id = %(account_id)s THEN debit_balance_minor
-                          ELSE credit_balance_minor END AS balance_minor,
-       state = 'pending' AS is_pending, description, session_id, created_at
-"""
-    + _ENTRIES
-    + "ORDER BY id DESC LIMIT %(limit)s OFFSET %(offset)s"
-)
-
-_COUNT = "SELECT count(*)" + _ENTRIES
-
 _TRIAL_BALANCE = "SELECT currency, sum(balance_minor)::bigint FROM accounts GROUP BY currency"
 
 
 async def wallet(connection: Connection, user_id: int, currency: str = "INR") -> Account | None:
     """Return the user's wallet as it stands, or None."""
     return await fetch_one(connection, Account, _GET_OWNED, {"user_id": user_id, "currency": currency})
+
+
+async def wallets(
+    connection: Connection, user_ids: Sequence[int], currency: str = "INR"
+) -> dict[int, Account]:
+    """Return the wallets of these users as they stand, by user; who has none is left out."""
+    where = {"user_ids": list(user_ids), "currency": currency}
+    found = await fetch_all(connection, Account, _GET_ALL_OWNED, where)
+    return {account.owner_id: account for account in found if account.owner_id is not None}
+
+
+async def get_account(connection: Connection, account_id: int) -> Account | None:
+    """Return the account as it stands, or None."""
+    return await fetch_one(connection, Account, _GET_ACCOUNT, {"id": account_id})
 
 
 async def ensure_wallet(connection: Connection, user_id: int, currency: str = "INR") -> Account:
@@ -306,21 +293,14 @@ async def void_hold(connection: Connection, *, key: str, hold_id: int, descripti
     return await _close(connection, held, key, held.amount_minor, "void_pending", description)
 
 
-async def history(
-    connection: Connection,
-    account_id: int,
-    *,
-    direction: str | None = None,
-    limit: int,
-    offset: int = 0,
-) -> tuple[list[Entry], int]:
-    """Return one page of the account's entries, newest first, and how many there are in all.
+async def find_transfer(connection: Connection, key: str) -> Transfer | None:
+    """Return the transfer of this key, or None."""
+    return await fetch_one(connection, Transfer, _BY_KEY, {"key": key})
 
-    `direction`: credit, debit or None for both.
-    """
-    where = {"account_id": account_id, "direction": direction}
-    page = await fetch_all(connection, Entry, _HISTORY, {**where, "limit": limit, "offset": offset})
-    return page, int(await fetch_value(connection, _COUNT, where))
+
+async def get_transfer(connection: Connection, transfer_id: int) -> Transfer | None:
+    """Return the transfer, or None."""
+    return await fetch_one(connection, Transfer, _GET_TRANSFER, {"id": transfer_id})
 
 
 async def trial_balance(connection: Connection) -> dict[str, int]:

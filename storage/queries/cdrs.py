@@ -15,10 +15,11 @@ from storage.database import Connection, fetch_one, fetch_value
 
 @dataclass(frozen=True, slots=True)
 class Cdr:
-    """What a session came to; money in minor units of `currency`, `total` is the sum of all other amounts.
+    """What a session came to; money in minor units of `currency`.
 
-    `lines` and `periods` are JSON, as `stream.settlement` writes them. `is_estimated`: a rule ended the
-    session, not its charger. `has_meter_reset`: the energy is the least that is known.
+    `total_minor` is the sum of all other amounts, the discount (not negative) taken off. `lines` and
+    `periods` are JSON, as `stream.settlement` writes them. `is_estimated`: a rule ended the session, not its
+    charger. `has_meter_reset`: the energy is the least that is known.
     """
 
     session_id: int
@@ -39,16 +40,20 @@ class Cdr:
     periods: list[dict[str, Any]] = field(default_factory=list)
     is_estimated: bool = False
     has_meter_reset: bool = False
+    peak_minor: int = 0
+    discount_minor: int = 0
+    platform_fee_minor: int = 0
 
 
 _INSERT = """
 INSERT INTO cdrs (session_id, user_id, tariff_id, currency, energy_wh, duration_s, energy_minor_per_kwh,
                   energy_minor, time_minor, parking_minor, gst_minor, total_minor, flat_minor,
-                  adjustment_minor, lines, periods, is_estimated, has_meter_reset)
+                  adjustment_minor, lines, periods, is_estimated, has_meter_reset, peak_minor, discount_minor,
+                  platform_fee_minor)
 VALUES (%(session_id)s, %(user_id)s, %(tariff_id)s, %(currency)s, %(energy_wh)s, %(duration_s)s,
         %(energy_minor_per_kwh)s, %(energy_minor)s, %(time_minor)s, %(parking_minor)s, %(gst_minor)s,
         %(total_minor)s, %(flat_minor)s, %(adjustment_minor)s, %(lines)s, %(periods)s, %(is_estimated)s,
-        %(has_meter_reset)s)
+        %(has_meter_reset)s, %(peak_minor)s, %(discount_minor)s, %(platform_fee_minor)s)
 ON CONFLICT (session_id) DO NOTHING
 RETURNING session_id
 """
@@ -56,7 +61,7 @@ RETURNING session_id
 _COLUMNS = """
 SELECT session_id, user_id, tariff_id, currency, energy_wh, duration_s, energy_minor_per_kwh, energy_minor,
        time_minor, parking_minor, gst_minor, total_minor, flat_minor, adjustment_minor, lines, periods,
-       is_estimated, has_meter_reset
+       is_estimated, has_meter_reset, peak_minor, discount_minor, platform_fee_minor
 """
 
 _GET = _COLUMNS + "FROM cdrs WHERE session_id = %(session_id)s"
@@ -70,10 +75,11 @@ _CORRECTED_AT = "SELECT created_at FROM cdr_corrections WHERE session_id = %(ses
 _INSERT_CORRECTION = """
 INSERT INTO cdr_corrections (session_id, energy_wh, duration_s, energy_minor, time_minor, parking_minor,
                              gst_minor, total_minor, flat_minor, adjustment_minor, lines, periods,
-                             is_estimated, has_meter_reset)
+                             is_estimated, has_meter_reset, peak_minor, discount_minor,
+                             platform_fee_minor)
 VALUES (%(session_id)s, %(energy_wh)s, %(duration_s)s, %(energy_minor)s, %(time_minor)s, %(parking_minor)s,
         %(gst_minor)s, %(total_minor)s, %(flat_minor)s, %(adjustment_minor)s, %(lines)s, %(periods)s,
-        %(is_estimated)s, %(has_meter_reset)s)
+        %(is_estimated)s, %(has_meter_reset)s, %(peak_minor)s, %(discount_minor)s, %(platform_fee_minor)s)
 ON CONFLICT (session_id) DO NOTHING
 RETURNING session_id
 """

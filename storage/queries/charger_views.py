@@ -2,7 +2,8 @@
 
 `status` of a charger here is one of Online, Offline, Faulted, Maintenance: maintenance as set by an
 operator comes first, then whether it holds a socket, then faults (connector 0, which is the charger
-itself by OCPP 1.6 section 4.9, or all of its connectors).
+itself by OCPP 1.6 section 4.9, or all of its connectors). A connector is Unavailable unless its charger is
+active, online and not in maintenance, whatever it said last; `LIVE_STATUS` says so for every reader.
 """
 
 from collections.abc import Sequence
@@ -45,7 +46,7 @@ class ChargerView:
 
 @dataclass(frozen=True, slots=True)
 class ConnectorView:
-    """`status` is an OCPP 1.6 ChargePointStatus; `session_id` is the open session, if any."""
+    """`status` is an OCPP 1.6 ChargePointStatus as of now; `session_id` is the open session, if any."""
 
     device_id: int
     connector_id: int
@@ -57,14 +58,12 @@ class ConnectorView:
 
 @dataclass(frozen=True, slots=True)
 class ChargerTotals:
-    """Chargers by status, and how many of their connectors hold an open session."""
+    """Chargers by status; those in maintenance are in the total only."""
 
     total: int
     online: int
     offline: int
     faulted: int
-    connectors: int
-    occupied: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +74,18 @@ class SessionEnergy:
     energy_wh: float
 
 
+# Over `connectors`, `chargers`, `devices` and, as `whole`, the charger's connector 0, which may be missing.
+LIVE_STATUS = """
+CASE WHEN connectors.status IS NULL OR devices.status <> 'active'
+          OR chargers.maintenance OR NOT chargers.is_connected THEN 'Unavailable'
+     WHEN whole.status IN ('Faulted', 'Unavailable') THEN whole.status
+     ELSE connectors.status END
+"""
+
+# A deleted station is not shown; its chargers are there again with it when it is restored.
 _VIEW = """
 SELECT device_id, identity, devices.status AS registry, devices.name, devices.owner_id, vendor, model,
-       firmware, station_id, stations.name AS station_name, last_heartbeat_at,
+       firmware, stations.id AS station_id, stations.name AS station_name, last_heartbeat_at,
        is_connected, ocpp_version,
        CASE WHEN maintenance THEN 'Maintenance'
             WHEN NOT is_connected THEN 'Offline'
@@ -86,10 +94,13 @@ SELECT device_id, identity, devices.status AS registry, devices.name, devices.ow
                     OR bool_and(connectors.status = 'Faulted') FILTER (WHERE connector_id > 0)
                 FROM connectors WHERE connectors.device_id = chargers.device_id), false) THEN 'Faulted'
             ELSE 'Online' END AS status
-FROM chargers JOIN devices ON devices.id = device_id LEFT JOIN stations ON stations.id = station_id
+FROM chargers JOIN devices ON devices.id = device_id
+LEFT JOIN stations ON stations.id = station_id AND stations.deleted_at IS NULL
 """
 
 _GET = _VIEW + "WHERE device_id = %(device_id)s"
+
+_SOME = _VIEW + "WHERE device_id = ANY(%(device_ids)s) ORDER BY device_id"
 
 _FIND = _VIEW + "WHERE devices.kind = 'charger' AND devices.identity_key = lower(%(identity)s)"
 
@@ -99,7 +110,7 @@ _SEEN = (
     + """
     WHERE devices.status = ANY(%(registry)s)
       AND (%(owner_id)s::bigint IS NULL OR devices.owner_id = %(owner_id)s)
-      AND (%(station_id)s::bigint IS NULL OR station_id = %(station_id)s)
+      AND (%(station_id)s::bigint IS NULL OR stations.id = %(station_id)s)
 ) AS seen
 """
 )
@@ -121,24 +132,24 @@ _TOTALS = (
 SELECT count(*) AS total,
        count(*) FILTER (WHERE status = 'Online') AS online,
        count(*) FILTER (WHERE status = 'Offline') AS offline,
-       count(*) FILTER (WHERE status = 'Faulted') AS faulted,
-       coalesce(sum((SELECT count(*) FROM connectors
-                     WHERE connectors.device_id = seen.device_id AND connector_id > 0)), 0)::bigint
-           AS connectors,
-       coalesce(sum((SELECT count(DISTINCT connector_id) FROM sessions
-                     WHERE sessions.device_id = seen.device_id AND sessions.status = 'active')), 0)::bigint
-           AS occupied
+       count(*) FILTER (WHERE status = 'Faulted') AS faulted
 """
     + _SEEN
 )
 
-_CONNECTORS = """
-SELECT device_id, connector_id, type, power_kw, status,
+_SEEN_IDS = "SELECT array_agg(device_id) " + _SEEN
+
+_CONNECTORS = f"""
+SELECT connectors.device_id, connectors.connector_id, connectors.type, connectors.power_kw,
+       {LIVE_STATUS} AS status,
        (SELECT max(sessions.id) FROM sessions
         WHERE sessions.device_id = connectors.device_id AND sessions.connector_id = connectors.connector_id
           AND sessions.status = 'active') AS session_id
-FROM connectors WHERE device_id = ANY(%(device_ids)s) AND connector_id > 0
-ORDER BY device_id, connector_id
+FROM connectors JOIN chargers ON chargers.device_id = connectors.device_id
+JOIN devices ON devices.id = connectors.device_id
+LEFT JOIN connectors AS whole ON whole.device_id = connectors.device_id AND whole.connector_id = 0
+WHERE connectors.device_id = ANY(%(device_ids)s) AND connectors.connector_id > 0
+ORDER BY connectors.device_id, connectors.connector_id
 """
 
 # An hour of slack on both sides: a charger's clock may be off, and the bound is only to skip partitions.
@@ -159,6 +170,11 @@ WHERE sessions.id = ANY(%(ids)s)
 async def get_view(connection: Connection, device_id: int) -> ChargerView | None:
     """Return the charger, archived ones too, or None."""
     return await fetch_one(connection, ChargerView, _GET, {"device_id": device_id})
+
+
+async def some_views(connection: Connection, device_ids: Sequence[int]) -> list[ChargerView]:
+    """Return these chargers, archived ones too, in order of id."""
+    return await fetch_all(connection, ChargerView, _SOME, {"device_ids": list(device_ids)})
 
 
 async def find_view(connection: Connection, identity: str) -> ChargerView | None:
@@ -189,6 +205,12 @@ async def charger_totals(connection: Connection, scope: Scope, station_id: int |
     totals = await fetch_one(connection, ChargerTotals, _TOTALS, where)
     assert totals is not None
     return totals
+
+
+async def seen_ids(connection: Connection, scope: Scope, station_id: int | None) -> list[int]:
+    """Return the device ids of the chargers that `scope` sees, of one station or of all."""
+    where = {"owner_id": scope.owner_id, "registry": list(scope.registry), "station_id": station_id}
+    return list(await fetch_value(connection, _SEEN_IDS, where) or [])
 
 
 async def list_connector_views(connection: Connection, device_ids: Sequence[int]) -> list[ConnectorView]:

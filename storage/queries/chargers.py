@@ -49,9 +49,9 @@ class Connector:
 
 
 _GET = """
-SELECT device_id, identity, status, devices.name, devices.owner_id, vendor, model, firmware, station_id,
-       stations.name AS station_name, maintenance, is_connected, generation, gateway, ocpp_version,
-       registration, last_heartbeat_at, last_seen_at
+SELECT device_id, identity, devices.status, devices.name, devices.owner_id, vendor, model, firmware,
+       station_id, stations.name AS station_name, maintenance, is_connected, generation, gateway,
+       ocpp_version, registration, last_heartbeat_at, last_seen_at
 FROM chargers JOIN devices ON devices.id = device_id LEFT JOIN stations ON stations.id = station_id
 WHERE device_id = %(device_id)s
 """
@@ -91,6 +91,24 @@ RETURNING registration
 
 _SET_STATION = """
 UPDATE chargers SET station_id = %(station_id)s WHERE device_id = %(device_id)s RETURNING device_id
+"""
+
+# The device is held: nobody else registers, adopts or archives it meanwhile.
+_LOCK = (
+    _GET
+    + """
+FOR UPDATE OF devices
+"""
+)
+
+_SET_MAINTENANCE = """
+UPDATE chargers SET maintenance = %(maintenance)s WHERE device_id = %(device_id)s
+"""
+
+_SHUT_OUT = """
+UPDATE chargers SET generation = generation + 1, is_connected = false, gateway = NULL
+WHERE device_id = %(device_id)s
+RETURNING generation
 """
 
 _SET_CONNECTOR_STATUS = """
@@ -165,6 +183,26 @@ async def set_charger_station(connection: Connection, device_id: int, station_id
     """Place the charger at a station or at none; False for an unknown charger."""
     parameters = {"device_id": device_id, "station_id": station_id}
     return await fetch_value(connection, _SET_STATION, parameters) is not None
+
+
+async def lock_charger(connection: Connection, device_id: int) -> Charger | None:
+    """Return the charger, held until commit, or None where the id is none of a charger."""
+    return await fetch_one(connection, Charger, _LOCK, {"device_id": device_id})
+
+
+async def set_maintenance(connection: Connection, device_id: int, maintenance: bool) -> None:
+    """Say whether somebody works on the charger."""
+    await connection.execute(_SET_MAINTENANCE, {"device_id": device_id, "maintenance": maintenance})
+
+
+async def shut_out_charger(connection: Connection, device_id: int) -> int:
+    """Note that the charger is offline whatever its socket says; returns the generation that ends it.
+
+    Once committed, `stream.bus.end_socket` tells the gateway that holds the socket.
+    """
+    generation = await fetch_value(connection, _SHUT_OUT, {"device_id": device_id})
+    assert isinstance(generation, int), f"device {device_id} is no charger"
+    return generation
 
 
 async def set_connector_status(

@@ -7,12 +7,12 @@ Compared without case in all versions: CiString20Type in OCPP 1.6, identifierStr
 from dataclasses import dataclass
 from datetime import datetime
 
-from storage.database import Connection, fetch_one
+from storage.database import Connection, fetch_one, fetch_value
 
 
 @dataclass(frozen=True, slots=True)
 class IdToken:
-    """`status`: Accepted or Blocked; `user_status`: active, blocked or suspended.
+    """`status`: Accepted or Blocked; `user_status`: active, blocked or suspended (blocked: deleted too).
 
     `type`: an IdTokenEnumType of 2.x, or None for a token of any. `group_id`: tokens with the same one may
     end each other's transactions (parentIdTag of 1.6, groupIdToken of 2.x).
@@ -28,7 +28,8 @@ class IdToken:
 
 
 _FIND = """
-SELECT id_tag_key, user_id, id_tokens.status, expires_at, users.status AS user_status, type, group_id
+SELECT id_tag_key, user_id, id_tokens.status, expires_at,
+       CASE WHEN users.deleted_at IS NULL THEN users.status ELSE 'blocked' END AS user_status, type, group_id
 FROM id_tokens JOIN users ON users.id = user_id
 WHERE id_tag_key = lower(%(id_tag)s)
   AND (type IS NULL OR %(type)s::text IS NULL OR lower(type) = lower(%(type)s))
@@ -41,6 +42,20 @@ ON CONFLICT (id_tag_key) DO UPDATE
 SET user_id = EXCLUDED.user_id, status = EXCLUDED.status, expires_at = EXCLUDED.expires_at,
     type = EXCLUDED.type, group_id = EXCLUDED.group_id
 """
+
+
+_GROUP_OF_USER = """
+SELECT group_id FROM id_tokens
+WHERE user_id = %(user_id)s AND length(group_id) <= %(length)s AND status = 'Accepted'
+ORDER BY group_id LIMIT 1
+"""
+
+
+async def group_of_user(connection: Connection, user_id: int, characters_max: int) -> str | None:
+    """Return the group that a user's tokens are in, by which a charger knows one for the other, or None."""
+    parameters = {"user_id": user_id, "length": characters_max}
+    found = await fetch_value(connection, _GROUP_OF_USER, parameters)
+    return None if found is None else str(found)
 
 
 async def find_token(connection: Connection, id_tag: str, type_: str | None = None) -> IdToken | None:

@@ -4,15 +4,22 @@ The key says what is told to whom and how: a message with a key that was there i
 with a secret is blanked when the message has gone, or will not go.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NotRequired, TypedDict, Unpack
+
+from psycopg.types.json import Jsonb
 
 from storage.database import Connection, fetch_all, fetch_one, fetch_value
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """`channel`: sms or push; `address`: a phone in E.164 or a push token. `state`: pending, sent, failed."""
+    """`channel`: sms, push or email; `address`: a phone in E.164, a push token or an e-mail address.
+
+    `state`: pending, sent, failed. Only e-mail has a `subject`, and maybe an `attachment`: `{"kind", "id"}`.
+    """
 
     id: int
     user_id: int | None
@@ -26,15 +33,34 @@ class Notice:
     detail: str | None
     created_at: datetime
     done_at: datetime | None
+    subject: str | None = None
+    attachment: dict[str, Any] | None = None
+
+
+class NewNotice(TypedDict):
+    """What a message to be sent is made of."""
+
+    key: str
+    user_id: int
+    channel: str
+    address: str
+    kind: str
+    body: str
+    has_secret: bool
+    now: datetime
+    subject: NotRequired[str | None]
+    attachment: NotRequired[Mapping[str, Any] | None]
 
 
 _COLUMNS = """
-id, user_id, channel, address, kind, body, state, provider, provider_id, detail, created_at, done_at
+id, user_id, channel, address, kind, body, state, provider, provider_id, detail, created_at, done_at,
+subject, attachment
 """
 
 _INSERT = """
-INSERT INTO notices (key, user_id, channel, address, kind, body, has_secret, created_at)
-VALUES (%(key)s, %(user_id)s, %(channel)s, %(address)s, %(kind)s, %(body)s, %(has_secret)s, %(now)s)
+INSERT INTO notices (key, user_id, channel, address, kind, body, has_secret, subject, attachment, created_at)
+VALUES (%(key)s, %(user_id)s, %(channel)s, %(address)s, %(kind)s, %(body)s, %(has_secret)s, %(subject)s,
+        %(attachment)s, %(now)s)
 ON CONFLICT (key) DO NOTHING
 RETURNING id
 """
@@ -76,21 +102,15 @@ _ADDRESSES = "SELECT token FROM push_tokens WHERE user_id = %(user_id)s ORDER BY
 TOKENS_MAX = 10  # of one user
 
 
-async def insert_notice(
-    connection: Connection,
-    *,
-    key: str,
-    user_id: int,
-    channel: str,
-    address: str,
-    kind: str,
-    body: str,
-    has_secret: bool,
-    now: datetime,
-) -> int | None:
+async def insert_notice(connection: Connection, **facts: Unpack[NewNotice]) -> int | None:
     """Write a message to be sent; returns its id, None where the key was there."""
-    facts = {"key": key, "user_id": user_id, "channel": channel, "address": address, "kind": kind, "now": now}
-    found = await fetch_value(connection, _INSERT, {**facts, "body": body, "has_secret": has_secret})
+    attachment = facts.get("attachment")
+    parameters = {
+        **facts,
+        "subject": facts.get("subject"),
+        "attachment": None if attachment is None else Jsonb(dict(attachment)),
+    }
+    found = await fetch_value(connection, _INSERT, parameters)
     return None if found is None else int(found)
 
 

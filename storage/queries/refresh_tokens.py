@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum
 from uuid import UUID
 
-from storage.database import Connection, fetch_one
+from storage.database import Connection, fetch_one, fetch_value
 
 
 class Rotation(Enum):
@@ -43,6 +43,11 @@ SELECT token_hash, family, user_id, expires_at, used_at, revoked_at FROM refresh
 WHERE token_hash = %(token_hash)s FOR UPDATE
 """
 
+# A token that was written while its login ended is not revoked itself: that statement did not see it.
+_HAS_ENDED = """
+SELECT EXISTS (SELECT FROM refresh_tokens WHERE family = %(family)s AND revoked_at IS NOT NULL)
+"""
+
 _USE = "UPDATE refresh_tokens SET used_at = %(now)s WHERE token_hash = %(token_hash)s"
 
 _REVOKE_FAMILY = """
@@ -73,10 +78,15 @@ async def insert_token(
 async def use_token(
     connection: Connection, token_hash: bytes, now: datetime
 ) -> tuple[Rotation, RefreshToken | None]:
-    """Use a token up. A second use revokes its family: the caller must commit even as it refuses."""
+    """Use a token up. A second use revokes its family: the caller must commit even as it refuses.
+
+    The token comes with each outcome, so that its owner is known, unless nobody was ever given it.
+    """
     token = await fetch_one(connection, RefreshToken, _LOCK, {"token_hash": token_hash})
-    if token is None or token.revoked_at is not None or token.expires_at <= now:
-        return Rotation.UNKNOWN, None
+    if token is None or token.expires_at <= now:
+        return Rotation.UNKNOWN, token
+    if await fetch_value(connection, _HAS_ENDED, {"family": token.family}):
+        return Rotation.UNKNOWN, token
     if token.used_at is not None:
         await revoke_family(connection, token.family, now)
         return Rotation.REUSED, token
@@ -87,6 +97,11 @@ async def use_token(
 async def revoke_family(connection: Connection, family: UUID, now: datetime) -> None:
     """End one login: its refresh tokens and, with them, its access tokens."""
     await connection.execute(_REVOKE_FAMILY, {"family": family, "now": now})
+
+
+async def revoke_all(connection: Connection, user_id: int, now: datetime) -> None:
+    """End all logins of the user."""
+    await revoke_others(connection, user_id, None, now)
 
 
 async def revoke_others(connection: Connection, user_id: int, family: UUID | None, now: datetime) -> None:

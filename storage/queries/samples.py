@@ -7,6 +7,7 @@ from typing import Any
 
 from psycopg import sql
 
+from protocols.vocabulary import MEASURAND_CODES
 from storage.database import Connection, fetch_all, fetch_one, fetch_value
 from storage.hypertables import BATTERY_SAMPLES, SERIES
 
@@ -51,6 +52,14 @@ class Register:
     register_wh: int
 
 
+@dataclass(frozen=True, slots=True)
+class ChargeLevels:
+    """A vehicle's state of charge when charging began and when it ended; None where nobody told."""
+
+    first_pct: float | None
+    last_pct: float | None
+
+
 _LATEST_BATTERY = """
 SELECT ts, received_at, voltage_v, current_a, soc_pct, soh_pct, cycles, latitude_deg, longitude_deg, flags,
        temperatures_c, cell_voltages_v
@@ -80,6 +89,14 @@ GROUP BY ts
 _FIRST_REGISTERS = _REGISTERS + "ORDER BY ts LIMIT %(limit)s"
 
 _LAST_REGISTER = _REGISTERS + "ORDER BY ts DESC LIMIT 1"
+
+_LEVELS = """
+SELECT (array_agg(value ORDER BY ts))[1]::float8 AS first_pct,
+       (array_agg(value ORDER BY ts DESC))[1]::float8 AS last_pct
+FROM charger_samples
+WHERE device_id = %(device_id)s AND ts >= %(from)s AND ts <= %(to)s AND measurand = %(measurand)s
+  AND (transaction_id = %(transaction_id)s OR transaction_id IS NULL AND connector_id = %(connector_id)s)
+"""
 
 _BATTERY_RANGE = """
 SELECT {columns} FROM battery_samples
@@ -155,6 +172,23 @@ async def last_register(
     """Return the newest reading of the register with `from_ <= ts <= to`, or None."""
     key = {"device_id": device_id, "connector_id": connector_id, "transaction_id": transaction_id}
     return await fetch_one(connection, Register, _LAST_REGISTER, {**key, "from": from_, "to": to})
+
+
+async def charge_levels(
+    connection: Connection,
+    *,
+    device_id: int,
+    connector_id: int,
+    transaction_id: int,
+    from_: datetime,
+    to: datetime,
+) -> ChargeLevels:
+    """Return the vehicle's state of charge at both ends of a transaction, as far as its charger told."""
+    key = {"device_id": device_id, "connector_id": connector_id, "transaction_id": transaction_id}
+    parameters = {**key, "from": from_, "to": to, "measurand": MEASURAND_CODES["SoC"]}
+    levels = await fetch_one(connection, ChargeLevels, _LEVELS, parameters)
+    assert levels is not None
+    return levels
 
 
 async def count_rows(connection: Connection) -> dict[str, int]:

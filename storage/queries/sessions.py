@@ -124,7 +124,7 @@ ORDER BY id DESC
 """
 )
 
-_DETAIL = """
+SESSION_DETAIL = """
 SELECT sessions.id, device_id, connector_id, sessions.user_id, vehicle_id, id_tag, transaction_id,
        sessions.status, payment_status, started_at, start_received_at, meter_start_wh, ended_at,
        stop_received_at, meter_stop_wh, stop_reason, transaction_uid, remote_start_id,
@@ -135,28 +135,33 @@ JOIN devices ON devices.id = sessions.device_id
 LEFT JOIN latest_cdrs AS cdrs ON cdrs.session_id = sessions.id
 """
 
-_GET = _DETAIL + "WHERE sessions.id = %(id)s"
+_GET = SESSION_DETAIL + "WHERE sessions.id = %(id)s"
 
 _FILTER = """
 WHERE (%(user_id)s::bigint IS NULL OR sessions.user_id = %(user_id)s)
-  AND (%(owner_id)s::bigint IS NULL OR devices.owner_id = %(owner_id)s)
+  AND (%(owner_id)s::bigint IS NULL
+       OR sessions.device_id IN (SELECT id FROM devices WHERE owner_id = %(owner_id)s))
   AND (%(status)s::text IS NULL OR sessions.status = %(status)s)
   AND (%(from)s::timestamptz IS NULL OR sessions.started_at >= %(from)s)
   AND (%(to)s::timestamptz IS NULL OR sessions.started_at < %(to)s)
 """
 
-_LIST = _DETAIL + _FILTER + "ORDER BY sessions.id DESC LIMIT %(limit)s OFFSET %(offset)s"
-
-_TOTALS = (
-    """
-SELECT count(*) AS sessions, coalesce(sum(energy_wh), 0)::bigint AS energy_wh,
-       coalesce(sum(duration_s), 0)::bigint AS duration_s,
-       coalesce(sum(total_minor), 0)::bigint AS total_minor
-FROM sessions
-JOIN devices ON devices.id = sessions.device_id
-LEFT JOIN latest_cdrs AS cdrs ON cdrs.session_id = sessions.id
-"""
+# The page is found by an index of sessions alone, and only its rows are joined with anything.
+_LIST = (
+    SESSION_DETAIL
+    + "WHERE sessions.id IN (SELECT id FROM sessions"
     + _FILTER
+    + "ORDER BY id DESC LIMIT %(limit)s OFFSET %(offset)s) ORDER BY sessions.id DESC"
+)
+
+_COUNT = "SELECT count(*) FROM sessions" + _FILTER
+
+_OF_VEHICLE = (
+    SESSION_DETAIL
+    + """
+WHERE sessions.vehicle_id = %(vehicle)s AND sessions.user_id = %(user_id)s AND sessions.status = 'completed'
+ORDER BY sessions.id DESC LIMIT %(limit)s OFFSET %(offset)s
+"""
 )
 
 _SET_PAYMENT = """
@@ -264,25 +269,15 @@ async def list_sessions(
     """
     where = {"user_id": user_id, "owner_id": owner_id, "status": status, "from": from_, "to": to}
     page = await fetch_all(connection, SessionDetail, _LIST, {**where, "limit": limit, "offset": offset})
-    totals = await fetch_one(connection, SessionTotals, _TOTALS, where)
-    assert totals is not None
-    return page, totals.sessions
+    return page, int(await fetch_value(connection, _COUNT, where))
 
 
-async def session_totals(
-    connection: Connection,
-    *,
-    user_id: int | None = None,
-    owner_id: int | None = None,
-    status: str | None = None,
-    from_: datetime | None = None,
-    to: datetime | None = None,
-) -> SessionTotals:
-    """Return sums over the same sessions that `list_sessions` pages through."""
-    where = {"user_id": user_id, "owner_id": owner_id, "status": status, "from": from_, "to": to}
-    totals = await fetch_one(connection, SessionTotals, _TOTALS, where)
-    assert totals is not None
-    return totals
+async def sessions_of_vehicle(
+    connection: Connection, user_id: int, vehicle_id: int, *, limit: int, offset: int = 0
+) -> list[SessionDetail]:
+    """Return one page of the ended sessions in which its owner charged this vehicle, newest first."""
+    where = {"vehicle": str(vehicle_id), "user_id": user_id, "limit": limit, "offset": offset}
+    return await fetch_all(connection, SessionDetail, _OF_VEHICLE, where)
 
 
 async def count_active(connection: Connection) -> int:

@@ -1,12 +1,12 @@
 """Stations and tariffs: where chargers stand and what their energy costs; used by the API and by rating."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from storage.database import Connection, fetch_all, fetch_one, fetch_value
+from storage.database import Connection, fetch_all, fetch_one
 from storage.errors import AlreadyExistsError
 
 DEFAULT_TIME_ZONE = "Asia/Kolkata"
@@ -72,19 +72,9 @@ FROM tariffs
 
 _GET_TARIFF = _SELECT_TARIFF + "WHERE id = %(id)s"
 
-_TARIFF_FOR_CHARGER = (
-    _SELECT_TARIFF
-    + """
-WHERE id = coalesce(
-    (SELECT tariff_id FROM stations WHERE id = (
-        SELECT station_id FROM chargers WHERE device_id = %(device_id)s)),
-    (SELECT id FROM tariffs WHERE name = 'default'))
-"""
-)
+_LIST_TARIFFS = _SELECT_TARIFF + "WHERE id = ANY(%(ids)s)"
 
-_TIME_ZONE_OF_CHARGER = """
-SELECT time_zone FROM chargers JOIN stations ON stations.id = station_id WHERE device_id = %(device_id)s
-"""
+_TARIFF_NAMED = _SELECT_TARIFF + "WHERE name = %(name)s"
 
 
 async def insert_station(
@@ -145,9 +135,19 @@ async def insert_tariff(
     return tariff
 
 
-async def tariff_for_charger(connection: Connection, device_id: int) -> Tariff:
-    """Return the tariff of the charger's station, or the default one."""
-    tariff = await fetch_one(connection, Tariff, _TARIFF_FOR_CHARGER, {"device_id": device_id})
+async def list_tariffs(connection: Connection, tariff_ids: Sequence[int]) -> list[Tariff]:
+    """Return the tariffs with these ids."""
+    return await fetch_all(connection, Tariff, _LIST_TARIFFS, {"ids": list(tariff_ids)})
+
+
+async def tariff_named(connection: Connection, name: str) -> Tariff | None:
+    """Return the tariff with this name, or None."""
+    return await fetch_one(connection, Tariff, _TARIFF_NAMED, {"name": name})
+
+
+async def default_tariff(connection: Connection) -> Tariff:
+    """Return the tariff of stations that have none of their own."""
+    tariff = await tariff_named(connection, "default")
     assert tariff is not None, "the tariff named 'default' is gone"
     return tariff
 
@@ -155,9 +155,3 @@ async def tariff_for_charger(connection: Connection, device_id: int) -> Tariff:
 async def get_tariff(connection: Connection, tariff_id: int) -> Tariff | None:
     """Return the tariff, or None."""
     return await fetch_one(connection, Tariff, _GET_TARIFF, {"id": tariff_id})
-
-
-async def time_zone_of_charger(connection: Connection, device_id: int) -> str:
-    """Return the IANA name of the zone of the charger's station, or the default one."""
-    found = await fetch_value(connection, _TIME_ZONE_OF_CHARGER, {"device_id": device_id})
-    return DEFAULT_TIME_ZONE if found is None else str(found)
