@@ -4,18 +4,22 @@ How energy is spread over time: along the register's samples (Energy.Active.Impo
 database has of the session, evenly between two of them. Without samples it is spread evenly from start to
 stop; without a duration it counts as delivered at the start. A tariff without a definition knows no idle
 time, as nothing tells it: all time is charging.
+
+The price is that of the session's start (`fix_price`, called by the gateway).
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import datetime, timedelta, tzinfo
+
+import structlog
 
 from protocols.timestamps import US_PER_SECOND, format_utc_ms, from_datetime, to_datetime
 from storage.database import Connection
-from storage.queries import samples, stations
+from storage.queries import pricing_rules, samples, stations
 from storage.queries.cdrs import Cdr
 from storage.queries.sessions import Session
 from stream.checks import ClockLimits
+from stream.pricing import keep, price_of_place, price_of_row
 from stream.rating import (
     Kind,
     Period,
@@ -26,9 +30,9 @@ from stream.rating import (
     has_reset,
     periods_of,
     rate,
-    simple_tariff,
-    tariff_of,
 )
+
+log = structlog.get_logger()
 
 # A day of samples every five seconds; what lies behind is spread evenly.
 READINGS_MAX = 20_000
@@ -38,45 +42,50 @@ _US = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """By what a session is rated: the tariff, and the wall clock of its station.
-
-    `is_simple`: the tariff has no definition, and needs no wall clock.
-    """
+    """By what a session is rated: the tariff, and the wall clock of its station."""
 
     tariff_id: int
     tariff: Tariff
-    is_simple: bool
     zone: tzinfo
 
 
-async def terms_of(connection: Connection, device_id: int, tariff_id: int | None = None) -> Terms:
-    """Return the terms at this charger; of `tariff_id` where a session was rated by it before.
+async def fix_price(connection: Connection, session: Session) -> None:
+    """Keep by what a session that begins is rated, so that what changes while it lasts does not concern it.
+
+    Where no price can be read now, or the connector is not known yet (2.x), the one at its end counts.
+    """
+    if session.connector_id == 0:
+        return
+    try:
+        terms = await terms_of(connection, session.device_id, connector_id=session.connector_id)
+    except RatingError as error:
+        log.warning("session_price_unknown", session=session.id, error=str(error))
+    else:
+        await pricing_rules.set_session_tariff(connection, session.id, terms.tariff_id)
+
+
+async def session_terms(connection: Connection, session: Session, tariff_id: int | None = None) -> Terms:
+    """Return the terms of a session: by `tariff_id`, else as fixed when it began, else as of now."""
+    known_id = tariff_id or await pricing_rules.session_tariff(connection, session.id)
+    return await terms_of(connection, session.device_id, known_id, connector_id=session.connector_id)
+
+
+async def terms_of(
+    connection: Connection, device_id: int, tariff_id: int | None = None, *, connector_id: int | None = None
+) -> Terms:
+    """Return the terms that hold at this charger now, or those of `tariff_id`; writes a tariff that is new.
 
     Raises `RatingError` for a tariff or a time zone that cannot be read.
     """
-    known = None if tariff_id is None else await stations.get_tariff(connection, tariff_id)
-    row = known or await stations.tariff_for_charger(connection, device_id)
-    if row.definition is None:
-        return Terms(row.id, tariff_in(row), is_simple=True, zone=UTC)
-    name = await stations.time_zone_of_charger(connection, device_id)
-    try:
-        zone = ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise RatingError(f"charger {device_id}: its station's time zone {name!r} is none") from error
-    return Terms(row.id, tariff_in(row), is_simple=False, zone=zone)
-
-
-def tariff_in(row: stations.Tariff) -> Tariff:
-    """Return the tariff that a row holds; raises `RatingError`."""
-    if row.definition is not None:
-        return tariff_of(row.currency, row.definition, row.gst_basis_points)
-    return simple_tariff(
-        row.currency,
-        row.energy_minor_per_kwh,
-        row.time_minor_per_minute,
-        row.parking_minor_per_minute,
-        row.gst_basis_points,
+    place = await pricing_rules.place_at_charger(
+        connection, device_id, connector_id, stations.DEFAULT_TIME_ZONE
     )
+    known = None if tariff_id is None else await stations.get_tariff(connection, tariff_id)
+    if known is None:
+        price = await price_of_place(connection, place)
+    else:
+        price = price_of_row(known, place.time_zone)
+    return Terms(await keep(connection, price), price.tariff, price.zone)
 
 
 def span(session: Session) -> tuple[datetime, datetime]:
@@ -148,6 +157,9 @@ def make_record(session: Session, terms: Terms, found: list[Reading], *, is_esti
         total_minor=charges.total_minor,
         flat_minor=charges.flat_minor,
         adjustment_minor=charges.adjustment_minor,
+        peak_minor=charges.surcharge_minor,
+        discount_minor=charges.discount_minor,
+        platform_fee_minor=charges.fee_minor,
         lines=[line.as_json() for line in charges.lines],
         periods=[_shown(period) for period in usage.periods],
         is_estimated=is_estimated,
@@ -175,7 +187,7 @@ async def usage_so_far(
 
 
 def _kinds(periods: tuple[Period, ...], terms: Terms) -> tuple[Period, ...]:
-    if not terms.is_simple:
+    if terms.tariff.has_idle_time:
         return periods
     return tuple(replace(period, kind=Kind.CHARGING) for period in periods)
 

@@ -10,10 +10,11 @@ _DECIMALS = 6
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a receipt. `component`: a `Dimension`, minimum, maximum, or tax (with its `name`).
+    """One line of a receipt. `component`: a `Dimension`, surcharge, discount, minimum, maximum, fee or tax.
 
-    `quantity` is in `unit`: Wh, s, session, or for a tax the minor units that it is taken of; `price` is
-    in minor units as the tariff has it, with what it is `per`; of a tax in basis points.
+    `quantity` is in `unit`: Wh, s, session, or for what is a part of other lines (surcharge, discount, fee,
+    tax; these have a `name`) the minor units that it is taken of; `price` is in minor units as the tariff has
+    it, with what it is `per`; of a part in basis points. A discount's amount is negative.
     """
 
     component: str
@@ -58,8 +59,8 @@ class Charges:
 
     @property
     def parking_minor(self) -> int:
-        """The price of the idle time."""
-        return self._sum(Dimension.IDLE)
+        """The price of the idle time, and of parking."""
+        return self._sum(Dimension.IDLE, Dimension.PARKING)
 
     @property
     def flat_minor(self) -> int:
@@ -72,19 +73,38 @@ class Charges:
         return self._sum("minimum", "maximum")
 
     @property
+    def surcharge_minor(self) -> int:
+        """What peak hours add to the price of the energy."""
+        return self._sum("surcharge")
+
+    @property
+    def discount_minor(self) -> int:
+        """What discounts take away; not negative."""
+        return -self._sum("discount")
+
+    @property
+    def fee_minor(self) -> int:
+        """All fees that are a part of the price."""
+        return self._sum("fee")
+
+    @property
     def gst_minor(self) -> int:
         """All taxes."""
         return self._sum("tax")
 
     @property
     def net_minor(self) -> int:
-        """The price before taxes."""
+        """The price before taxes, with fees."""
         return self.total_minor - self.gst_minor
 
     @property
     def total_minor(self) -> int:
         """What the driver pays: the sum of all lines."""
         return sum(line.amount_minor for line in self.lines)
+
+    def basis_points(self, component: str) -> int:
+        """The largest rate of a surcharge or discount that counted, or 0."""
+        return max((int(line.price) for line in self.lines if line.component == component), default=0)
 
 
 def _number(value: Fraction) -> int | str:

@@ -3,7 +3,10 @@
     {"elements": [{"prices": [{"dimension": "energy", "price_minor": 1500, "per": "kwh", "step": 1}],
                    "restrictions": {"time_from": "22:00", "time_to": "06:00", "days": ["monday"]}}],
      "taxes": [{"name": "GST", "basis_points": 1800, "dimensions": ["energy"]}],
-     "min_price_minor": 500, "max_price_minor": 90000}
+     "surcharges": [{"name": "Peak hours", "basis_points": 5000, "restrictions": {"time_from": "18:00"}}],
+     "discounts": [{"name": "Discount", "basis_points": 1000}],
+     "fees": [{"name": "Platform fee", "basis_points": 250}],
+     "min_price_minor": 500, "max_price_minor": 90000, "has_idle_time": true}
 
 `price_minor` is an integer, or decimal text where it has a fraction. The fields are those of
 `stream.rating.tariff`; all but `elements` may be left out, and no other is taken.
@@ -16,9 +19,21 @@ from fractions import Fraction
 
 import msgspec
 
-from stream.rating.tariff import Dimension, Element, Price, RatingError, Restrictions, Tariff, Tax
+from stream.rating.tariff import (
+    Dimension,
+    Element,
+    Fee,
+    Price,
+    RatingError,
+    Restrictions,
+    Share,
+    Tariff,
+    Tax,
+)
 
 ELEMENTS_MAX = 200
+SHARES_MAX = 100
+FEES_MAX = 10
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _DECIMAL = re.compile(r"\d{1,15}(\.\d{1,9})?", re.ASCII)
 _DEFAULT_PER = {
@@ -26,6 +41,7 @@ _DEFAULT_PER = {
     Dimension.ENERGY: "kwh",
     Dimension.TIME: "minute",
     Dimension.IDLE: "minute",
+    Dimension.PARKING: "minute",
 }
 
 
@@ -61,11 +77,26 @@ class _Tax(msgspec.Struct, forbid_unknown_fields=True):
     dimensions: list[Dimension] = []
 
 
+class _Share(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    basis_points: int
+    restrictions: _Restrictions = msgspec.field(default_factory=_Restrictions)
+
+
+class _Fee(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    basis_points: int
+
+
 class _Definition(msgspec.Struct, forbid_unknown_fields=True):
     elements: list[_Element]
     taxes: list[_Tax] | None = None
     min_price_minor: int | None = None
     max_price_minor: int | None = None
+    surcharges: list[_Share] = []
+    discounts: list[_Share] = []
+    fees: list[_Fee] = []
+    has_idle_time: bool = True
 
 
 def tariff_of(currency: str, definition: Mapping[str, object], gst_basis_points: int) -> Tariff:
@@ -74,8 +105,7 @@ def tariff_of(currency: str, definition: Mapping[str, object], gst_basis_points:
         read = msgspec.convert(definition, _Definition)
     except msgspec.ValidationError as error:
         raise RatingError(f"tariff definition: {error}") from error
-    if not 1 <= len(read.elements) <= ELEMENTS_MAX:
-        raise RatingError(f"tariff definition: {len(read.elements)} elements, not 1 to {ELEMENTS_MAX}")
+    _check_sizes(read)
     taxes = [_Tax("GST", gst_basis_points)] if read.taxes is None else read.taxes
     return Tariff(
         currency,
@@ -83,7 +113,34 @@ def tariff_of(currency: str, definition: Mapping[str, object], gst_basis_points:
         tuple(Tax(tax.name, tax.basis_points, frozenset(tax.dimensions)) for tax in taxes),
         read.min_price_minor,
         read.max_price_minor,
+        _shares(read.surcharges, "surcharges"),
+        _shares(read.discounts, "discounts"),
+        tuple(Fee(fee.name, fee.basis_points) for fee in read.fees),
+        read.has_idle_time,
     )
+
+
+def _check_sizes(read: _Definition) -> None:
+    if not 1 <= len(read.elements) <= ELEMENTS_MAX:
+        raise RatingError(f"tariff definition: {len(read.elements)} elements, not 1 to {ELEMENTS_MAX}")
+    sizes = (
+        ("surcharges", len(read.surcharges), SHARES_MAX),
+        ("discounts", len(read.discounts), SHARES_MAX),
+        ("fees", len(read.fees), FEES_MAX),
+    )
+    for name, size, size_max in sizes:
+        if size > size_max:
+            raise RatingError(f"tariff definition: {size} {name}, not up to {size_max}")
+
+
+def _shares(read: list[_Share], where: str) -> tuple[Share, ...]:
+    made = []
+    for index, share in enumerate(read):
+        try:
+            made.append(Share(share.name, share.basis_points, _restrictions(share.restrictions)))
+        except (RatingError, ValueError) as error:
+            raise RatingError(f"tariff definition, {where}[{index}]: {error}") from error
+    return tuple(made)
 
 
 def _element(element: _Element, where: str) -> Element:

@@ -9,12 +9,16 @@ The rules, after OCPI 2.2.1 (module Tariffs, "step_size" and "PriceComponent"):
    last in use, and the difference is billed at that price. Where idle time is billed, the time of charging
    is not rounded up.
 4. Each line (one price of one element) is rounded once, half up, to a whole minor unit.
-5. The minimum holds for sessions in which energy flowed, the maximum for all; both before taxes.
-6. Each tax is taken of the rounded lines, the amounts that a receipt shows, and rounded once, half up. A tax
-   on some dimensions only takes its share of what the minimum adds or the maximum takes away.
+5. A surcharge is a part of the energy's lines, for what flowed while it held; of several the first counts.
+6. A discount is a part of all lines so far, for what was used while it held; of several the first counts.
+   Together they are rounded once, half up, and never more than there is to pay.
+7. The minimum holds for sessions in which energy flowed, the maximum for all; both before fees and taxes.
+8. A fee is taken of the sum of all lines so far, and rounded once, half up.
+9. Each tax is taken of the rounded lines, the amounts that a receipt shows, and rounded once, half up. A tax
+   on some dimensions only takes its share of what the lines of rules 5 to 8 add or take away.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from fractions import Fraction
@@ -22,12 +26,15 @@ from itertools import pairwise
 
 from stream.rating import wall_clock
 from stream.rating.charges import Charges, Line
+from stream.rating.shares import Held, Portioned, share_lines
 from stream.rating.tariff import (
     BASIS_POINTS,
     UNITS,
     Dimension,
+    Fee,
     Price,
     Restrictions,
+    Share,
     Tariff,
     Tax,
     round_half_up,
@@ -59,42 +66,56 @@ class _Thresholds:
     idles_us: frozenset[int]
 
 
-_Volumes = dict[tuple[Dimension, int], Fraction]
+_Key = tuple[Dimension, int]
+_Volumes = dict[_Key, Fraction]
 
 
 def rate(usage: Usage, tariff: Tariff, zone: tzinfo = UTC) -> Charges:
     """Price `usage` by `tariff` on the wall clock of `zone`; the lines sum to the total."""
-    volumes = _with_steps(_volumes(usage, tariff, zone), tariff)
-    lines = [
-        _line(tariff, dimension, index, volumes[dimension, index])
-        for dimension, index in _sorted_keys(volumes)
-    ]
+    portions = _portions(usage, tariff, zone)
+    volumes = _with_steps({key: sum(each.values(), Fraction(0)) for key, each in portions.items()}, tariff)
+    priced = [Portioned(_line(tariff, *key, volumes[key]), portions[key]) for key in _sorted_keys(volumes)]
+    lines = [each.line for each in priced]
+    lines += share_lines(priced, tariff)
     lines += _limits(lines, tariff, usage.energy_wh > 0)
+    lines += [_fee_line(fee, lines) for fee in tariff.fees]
     return Charges((*lines, *(_tax_line(tax, lines) for tax in tariff.taxes)))
 
 
-def _sorted_keys(volumes: Mapping[tuple[Dimension, int], Fraction]) -> list[tuple[Dimension, int]]:
+def _sorted_keys(volumes: _Volumes) -> list[_Key]:
     """Return the keys as a receipt lists them: by dimension, then by element."""
     order = list(Dimension)
     return sorted(volumes, key=lambda key: (order.index(key[0]), key[1]))
 
 
-def _volumes(usage: Usage, tariff: Tariff, zone: tzinfo) -> _Volumes:
-    """How much of each dimension each element prices, in order of last use."""
-    volumes: _Volumes = {}
+def _portions(usage: Usage, tariff: Tariff, zone: tzinfo) -> dict[_Key, dict[Held, Fraction]]:
+    """How much of each dimension each element prices, by what held; in order of last use."""
+    portions: dict[_Key, dict[Held, Fraction]] = {}
     is_fee_due = True
     for piece in _pieces(usage, tariff, zone):
-        used = {Dimension.ENERGY: piece.energy_wh, _TIME_OF[piece.kind]: piece.duration_us / US_PER_S}
-        if is_fee_due:
-            used[Dimension.FLAT] = Fraction(1)
-        for dimension, quantity in used.items():
+        held = (_first(tariff.surcharges, piece, zone), _first(tariff.discounts, piece, zone))
+        for dimension, quantity in _used(piece, is_fee_due=is_fee_due).items():
             index = _active(tariff, dimension, piece, zone) if quantity else None
             if index is None:
                 continue
-            key = (dimension, index)
-            volumes[key] = volumes.pop(key, Fraction(0)) + quantity
+            portion = portions[dimension, index] = portions.pop((dimension, index), {})
+            portion[held] = portion.get(held, Fraction(0)) + quantity
             is_fee_due = is_fee_due and dimension is not Dimension.FLAT
-    return volumes
+    return portions
+
+
+def _used(piece: _Piece, *, is_fee_due: bool) -> dict[Dimension, Fraction]:
+    duration_s = piece.duration_us / US_PER_S
+    used = {
+        Dimension.ENERGY: piece.energy_wh,
+        _TIME_OF[piece.kind]: duration_s,
+        Dimension.PARKING: duration_s,
+    }
+    return {**used, Dimension.FLAT: Fraction(1)} if is_fee_due else used
+
+
+def _first(shares: Sequence[Share], piece: _Piece, zone: tzinfo) -> int | None:
+    return next((index for index, each in enumerate(shares) if _holds(each.restrictions, piece, zone)), None)
 
 
 def _active(tariff: Tariff, dimension: Dimension, piece: _Piece, zone: tzinfo) -> int | None:
@@ -152,7 +173,7 @@ def _cuts(period: Period, at: _Thresholds, energy_wh: Fraction, idle_us: Fractio
 
 
 def _thresholds(usage: Usage, tariff: Tariff, zone: tzinfo) -> _Thresholds:
-    restrictions = [element.restrictions for element in tariff.elements]
+    restrictions = tariff.restrictions
     moments = wall_clock.changes(restrictions, usage.start_us, usage.end_us, zone)
     durations = [
         each for r in restrictions for each in (r.min_duration_s, r.max_duration_s) if each is not None
@@ -169,7 +190,7 @@ def _thresholds(usage: Usage, tariff: Tariff, zone: tzinfo) -> _Thresholds:
 def _with_steps(volumes: _Volumes, tariff: Tariff) -> _Volumes:
     """Rule 3. The last key of a dimension in `volumes` is the price that was last in use."""
     stepped = dict(volumes)
-    for dimension in (Dimension.ENERGY, Dimension.TIME, Dimension.IDLE):
+    for dimension in (Dimension.ENERGY, Dimension.TIME, Dimension.IDLE, Dimension.PARKING):
         keys = [key for key in volumes if key[0] is dimension]
         is_before_idle = dimension is Dimension.TIME and any(key[0] is Dimension.IDLE for key in volumes)
         step = _price(tariff, *keys[-1]).step if keys else 0
@@ -193,7 +214,7 @@ def _line(tariff: Tariff, dimension: Dimension, index: int, quantity: Fraction) 
 
 
 def _limits(lines: list[Line], tariff: Tariff, is_used: bool) -> list[Line]:
-    """Rule 5: the line that lifts the net price to the minimum, or lowers it to the maximum."""
+    """Rule 7: the line that lifts the net price to the minimum, or lowers it to the maximum."""
     net_minor = sum(line.amount_minor for line in lines)
     low, high = tariff.min_price_minor, tariff.max_price_minor
     if low is not None and is_used and net_minor < low:
@@ -206,8 +227,15 @@ def _limits(lines: list[Line], tariff: Tariff, is_used: bool) -> list[Line]:
     return [Line(name, "", Fraction(1), "session", price, "session", limit_minor - net_minor)]
 
 
+def _fee_line(fee: Fee, lines: list[Line]) -> Line:
+    """Rule 8."""
+    base = Fraction(sum(line.amount_minor for line in lines))
+    amount_minor = round_half_up(base * fee.basis_points / BASIS_POINTS)
+    return Line("fee", fee.name, base, "minor", Fraction(fee.basis_points), "basis_points", amount_minor)
+
+
 def _tax_line(tax: Tax, lines: list[Line]) -> Line:
-    """Rule 6. Where nothing but the minimum is to pay, a tax on some dimensions takes nothing of it."""
+    """Rule 9. Where nothing but the minimum is to pay, a tax on some dimensions takes nothing of it."""
     net_minor = sum(line.amount_minor for line in lines)
     base = Fraction(net_minor)
     if tax.dimensions:

@@ -23,22 +23,33 @@ class RatingError(StreamError):
 
 
 class Dimension(StrEnum):
-    """What is priced. Time is that of charging; idle time is what follows it until the session's end."""
+    """What is priced. Time is that of charging; idle time is what follows it until the session's end.
+
+    Parking is both together: every minute from start to end.
+    """
 
     FLAT = "flat"
     ENERGY = "energy"
     TIME = "time"
     IDLE = "idle"
+    PARKING = "parking"
 
 
 # What one quantity of a dimension is, in lines and steps.
-UNITS = {Dimension.FLAT: "session", Dimension.ENERGY: "Wh", Dimension.TIME: "s", Dimension.IDLE: "s"}
+UNITS = {
+    Dimension.FLAT: "session",
+    Dimension.ENERGY: "Wh",
+    Dimension.TIME: "s",
+    Dimension.IDLE: "s",
+    Dimension.PARKING: "s",
+}
 # How many of them a price may be for.
 PER = {
     Dimension.FLAT: {"session": 1},
     Dimension.ENERGY: {"kwh": WH_PER_KWH},
     Dimension.TIME: {"minute": S_PER_MINUTE, "hour": S_PER_HOUR},
     Dimension.IDLE: {"minute": S_PER_MINUTE, "hour": S_PER_HOUR},
+    Dimension.PARKING: {"minute": S_PER_MINUTE, "hour": S_PER_HOUR},
 }
 
 
@@ -132,16 +143,52 @@ class Tax:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """A part of a price, while the restrictions hold: what is taken on top (surcharge), or off (discount)."""
+
+    name: str
+    basis_points: int
+    restrictions: Restrictions = Restrictions()
+
+    def __post_init__(self) -> None:
+        if self.basis_points < 0:
+            raise RatingError(f"share {self.name!r}: {self.basis_points} basis points are negative")
+
+
+@dataclass(frozen=True, slots=True)
+class Fee:
+    """A part of the whole price before taxes, taken on top of it."""
+
+    name: str
+    basis_points: int
+
+    def __post_init__(self) -> None:
+        if self.basis_points < 0:
+            raise RatingError(f"fee {self.name!r}: {self.basis_points} basis points are negative")
+
+
+@dataclass(frozen=True, slots=True)
 class Tariff:
-    """`min_price_minor` and `max_price_minor` bound a session's price before taxes."""
+    """`min_price_minor` and `max_price_minor` bound a session's price before fees and taxes.
+
+    Of `surcharges` (on energy) and `discounts` (on everything) the first counts that holds at a moment.
+    Without `has_idle_time` all time of a session is to be taken as charging.
+    """
 
     currency: str
     elements: tuple[Element, ...]
     taxes: tuple[Tax, ...] = ()
     min_price_minor: int | None = None
     max_price_minor: int | None = None
+    surcharges: tuple[Share, ...] = ()
+    discounts: tuple[Share, ...] = ()
+    fees: tuple[Fee, ...] = ()
+    has_idle_time: bool = True
 
     def __post_init__(self) -> None:
+        for discount in self.discounts:
+            if discount.basis_points > BASIS_POINTS:
+                raise RatingError(f"discount {discount.name!r}: {discount.basis_points} is more than all")
         low, high = self.min_price_minor, self.max_price_minor
         if (low is not None and low < 0) or (high is not None and high < 0):
             raise RatingError(f"a minimum of {low} and a maximum of {high}: neither may be negative")
@@ -151,10 +198,34 @@ class Tariff:
     @property
     def energy_minor_per_kwh(self) -> int:
         """The first element's price of energy, rounded half up: what a list of sessions shows."""
+        return self._first(Dimension.ENERGY, WH_PER_KWH)
+
+    @property
+    def parking_minor_per_minute(self) -> int:
+        """The first element's price of a minute of parking, rounded half up."""
+        return self._first(Dimension.PARKING, S_PER_MINUTE)
+
+    @property
+    def restrictions(self) -> list[Restrictions]:
+        """All that anything here depends on."""
+        parts: tuple[Element | Share, ...] = (*self.elements, *self.surcharges, *self.discounts)
+        return [each.restrictions for each in parts]
+
+    @property
+    def needs_course(self) -> bool:
+        """Whether the price depends on when energy flowed, and not on the ends of the session alone."""
+        is_split = any(
+            element.price_of(dimension) is not None
+            for element in self.elements
+            for dimension in (Dimension.TIME, Dimension.IDLE)
+        )
+        return (self.has_idle_time and is_split) or any(each != Restrictions() for each in self.restrictions)
+
+    def _first(self, dimension: Dimension, quantity: int) -> int:
         for element in self.elements:
-            price = element.price_of(Dimension.ENERGY)
+            price = element.price_of(dimension)
             if price is not None:
-                return round_half_up(price.price_minor)
+                return round_half_up(price.per_unit_minor * quantity)
         return 0
 
 
@@ -165,13 +236,16 @@ def simple_tariff(
     parking_minor_per_minute: int,
     gst_basis_points: int,
 ) -> Tariff:
-    """One element without restrictions, and one tax (GST). Raises `RatingError` for a negative price."""
+    """One element without restrictions, and one tax (GST); it knows no idle time, as nothing tells it.
+
+    Raises `RatingError` for a negative price.
+    """
     prices = (
         Price(Dimension.ENERGY, Fraction(energy_minor_per_kwh), "kwh"),
         Price(Dimension.TIME, Fraction(time_minor_per_minute), "minute"),
         Price(Dimension.IDLE, Fraction(parking_minor_per_minute), "minute"),
     )
-    return Tariff(currency, (Element(prices),), (Tax("GST", gst_basis_points),))
+    return Tariff(currency, (Element(prices),), (Tax("GST", gst_basis_points),), has_idle_time=False)
 
 
 def round_half_up(value: Fraction) -> int:

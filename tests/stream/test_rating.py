@@ -161,8 +161,9 @@ def prices(step_max: int = 1_000) -> st.SearchStrategy[tuple[Price, ...]]:
         Dimension.ENERGY: st.builds(Price, st.just(Dimension.ENERGY), amount, st.just("kwh"), steps),
         Dimension.TIME: st.builds(Price, st.just(Dimension.TIME), amount, per, steps),
         Dimension.IDLE: st.builds(Price, st.just(Dimension.IDLE), amount, st.just("minute"), steps),
+        Dimension.PARKING: st.builds(Price, st.just(Dimension.PARKING), amount, per, steps),
     }  # fmt: skip
-    chosen = st.lists(st.sampled_from(list(Dimension)), unique=True, max_size=4)
+    chosen = st.lists(st.sampled_from(list(Dimension)), unique=True, max_size=5)
     return chosen.flatmap(lambda dimensions: st.tuples(*(of[dimension] for dimension in dimensions)))
 
 
@@ -297,4 +298,5 @@ def test_every_second_and_wh_is_billed_at_most_once_before_steps(used: Usage, ta
     assert billed[Dimension.ENERGY] <= used.energy_wh
     assert billed[Dimension.TIME] * S <= used.duration_us(Kind.CHARGING)
     assert billed[Dimension.IDLE] * S <= used.duration_us(Kind.IDLE)
+    assert billed[Dimension.PARKING] * S <= sum(used.duration_us(kind) for kind in Kind)
     assert billed[Dimension.FLAT] <= 1
