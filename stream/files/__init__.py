@@ -1,0 +1,28 @@
+"""Files that people send: what they really are, made harmless, and kept behind one interface.
+
+`FileStore` is the interface, `DiskStore` and `S3Store` are behind it; `check_file` says what bytes are.
+"""
+
+from stream.files.disk import DiskStore
+from stream.files.images import Picture, reduce_image
+from stream.files.kinds import DOCUMENTS, IMAGES, Format, UnfitFileError, check_file, format_of
+from stream.files.s3 import S3Settings, S3Store
+from stream.files.store import FileMissingError, FileStore, FileStoreError, StoredFile
+
+__all__ = [
+    "DOCUMENTS",
+    "IMAGES",
+    "DiskStore",
+    "FileMissingError",
+    "FileStore",
+    "FileStoreError",
+    "Format",
+    "Picture",
+    "S3Settings",
+    "S3Store",
+    "StoredFile",
+    "UnfitFileError",
+    "check_file",
+    "format_of",
+    "reduce_image",
+]
