@@ -1,0 +1,1 @@
+"""Documents as files: invoices and receipts, and tables for exports. Drawn from values, without a network."""
