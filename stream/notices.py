@@ -1,8 +1,9 @@
 """What people are told, and the way it goes: a row and an outbox task a channel, then the provider.
 
-The API and the jobs call `tell_*` in the transaction that the news is of; `stream.jobs` carries out `deliver`
-(kinds `send_sms` and `send_push`), `notify_wallet` and `notify_meter_alert`. At least once towards the
-provider: a process that dies between its answer and our commit sends again, under the same reference.
+The API and the jobs call `tell_*` in the transaction that the news is of, `stream.notify` calls `enqueue`;
+`stream.jobs` carries out `deliver` (kinds `send_sms`, `send_push` and `send_email`), `notify_wallet` and
+`notify_meter_alert`. At least once towards the provider: a process that dies between its answer and our
+commit sends again, under the same reference.
 """
 
 from collections.abc import Mapping
@@ -13,18 +14,23 @@ from typing import Any, Literal
 import structlog
 
 from storage.database import Connection
-from storage.queries import meter_alerts, meters, notices, occupancy, outbox, residents, units
+from storage.queries import meter_alerts, meters, notices, occupancy, outbox, residents, units, users
 from storage.queries.notices import Notice
 from storage.queries.residents import Account
-from stream.providers import ProviderAwayError, ProviderRefusedError
+from stream.attachments import render_attachment
+from stream.mail import LogMail, MailMessage, MailProvider
+from stream.platform_settings import read_settings
+from stream.providers import ProviderRefusedError
 from stream.push import LogPush, PushMessage, PushProvider
 from stream.sms import LogSms, SmsProvider, TextMessage
+from stream.templates import language_of, letter
 
 log = structlog.get_logger()
 
 # After that a provider that stays away has lost the message: nobody needs it any more.
 LIFE_MAX = timedelta(hours=24)
-CHANNELS = ("sms", "push")
+CHANNELS = ("sms", "push")  # of the app for residents
+Channel = Literal["sms", "push", "email"]
 Topic = Literal["wallet", "budget", "meter"]
 TOPICS: tuple[Topic, ...] = ("wallet", "budget", "meter")
 # Either name in `users.preferences` with false: not by this channel, not of this topic.
@@ -37,6 +43,11 @@ class Senders:
 
     sms: SmsProvider = field(default_factory=LogSms)
     push: PushProvider = field(default_factory=LogPush)
+    mail: MailProvider = field(default_factory=LogMail)
+
+    def name_of(self, channel: str) -> str:
+        """Return the name of a channel's provider."""
+        return {"sms": self.sms.name, "push": self.push.name, "email": self.mail.name}[channel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,23 @@ class News:
     kind: str
     body: str
     topic: Topic | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What goes to one address. `key` as of `News`; an e-mail has a `subject` and maybe an `attachment`.
+
+    A body with a secret is blanked once it has gone, or will not go.
+    """
+
+    key: str
+    kind: str
+    channel: Channel
+    address: str
+    body: str = field(repr=False)
+    subject: str | None = None
+    attachment: Mapping[str, Any] | None = None
+    has_secret: bool = False
 
 
 def wants(account: Account, name: str) -> bool:
@@ -64,7 +92,8 @@ async def tell_password(
 ) -> None:
     """Text a temporary password, whatever the user prefers; the body is blanked once it has gone."""
     key = f"{kind}:{account.id}:{account.token_version}"
-    await _enqueue(connection, account, "sms", account.phone, News(key, kind, body), now, True)
+    message = Message(key, kind, "sms", account.phone, body, has_secret=True)
+    await enqueue(connection, account.id, message, now)
 
 
 async def tell_unit(connection: Connection, unit_id: int, news: News, now: datetime) -> None:
@@ -77,61 +106,88 @@ async def tell_unit(connection: Connection, unit_id: int, news: News, now: datet
 
 async def _tell(connection: Connection, account: Account, news: News, now: datetime) -> None:
     if wants(account, "sms"):
-        await _enqueue(connection, account, "sms", account.phone, news, now)
+        message = Message(news.key, news.kind, "sms", account.phone, news.body)
+        await enqueue(connection, account.id, message, now)
     if wants(account, "push"):
         for token in await notices.push_tokens(connection, account.id):
-            await _enqueue(connection, account, "push", token, news, now)
+            message = Message(news.key, news.kind, "push", token, news.body)
+            await enqueue(connection, account.id, message, now)
 
 
-async def _enqueue(
-    connection: Connection,
-    account: Account,
-    channel: str,
-    address: str,
-    news: News,
-    now: datetime,
-    has_secret: bool = False,
-) -> None:
+async def enqueue(connection: Connection, user_id: int, message: Message, now: datetime) -> None:
+    """Write a message and the task to send it, unless the user was sent it before."""
     made = await notices.insert_notice(
         connection,
-        key=f"{news.key}:{account.id}:{channel}:{address}",
-        user_id=account.id,
-        channel=channel,
-        address=address,
-        kind=news.kind,
-        body=news.body,
-        has_secret=has_secret,
+        key=f"{message.key}:{user_id}:{message.channel}:{message.address}",
+        user_id=user_id,
+        channel=message.channel,
+        address=message.address,
+        kind=message.kind,
+        body=message.body,
+        has_secret=message.has_secret,
+        subject=message.subject,
+        attachment=message.attachment,
         now=now,
     )
     if made is not None:
-        await outbox.enqueue(connection, f"send_{channel}", {"notice_id": made})
+        await outbox.enqueue(connection, f"send_{message.channel}", {"notice_id": made})
 
 
 async def deliver(connection: Connection, notice_id: int, senders: Senders, now: datetime) -> None:
-    """Send one message, unless that was done. Raises `ProviderAwayError`: the outbox tries again."""
+    """Send one message, unless that was done; one that cannot be sent for `LIFE_MAX` has failed.
+
+    Raises `stream.providers.ProviderAwayError`, and whatever else may be over later: the outbox tries again.
+    """
     notice = await notices.lock_notice(connection, notice_id)
     if notice is None or notice.state != "pending":
         return
-    provider = senders.sms if notice.channel == "sms" else senders.push
+    provider = senders.name_of(notice.channel)
     try:
-        provider_id = await _send(notice, senders)
+        provider_id = await _send(connection, notice, senders)
     except ProviderRefusedError as error:
-        await _fail(connection, notice, provider.name, str(error), now)
-    except ProviderAwayError as error:
+        await _fail(connection, notice, provider, str(error), now)
+    except Exception as error:  # an attachment that cannot be made too: nothing is tried for ever
         if now - notice.created_at < LIFE_MAX:
             raise
-        await _fail(connection, notice, provider.name, str(error), now)
+        await _fail(connection, notice, provider, str(error), now)
     else:
         await notices.close_notice(
-            connection, notice.id, "sent", provider=provider.name, provider_id=provider_id, now=now
+            connection, notice.id, "sent", provider=provider, provider_id=provider_id, now=now
         )
 
 
-async def _send(notice: Notice, senders: Senders) -> str:
+async def _send(connection: Connection, notice: Notice, senders: Senders) -> str:
     assert notice.body is not None, "only what is done has no body"
     if notice.channel == "sms":
         return await senders.sms.send(TextMessage(notice.id, notice.address, notice.body))
-    return await senders.push.send(PushMessage(notice.id, notice.address, notice.kind, notice.body))
+    if notice.channel == "push":
+        return await senders.push.send(PushMessage(notice.id, notice.address, notice.kind, notice.body))
+    return await senders.mail.send(await _mail(connection, notice, notice.body))
+
+
+async def _mail(connection: Connection, notice: Notice, body: str) -> MailMessage:
+    """Lay out an e-mail and make what is attached, as of now."""
+    assert notice.subject is not None, "the table has it of each e-mail"
+    user = None if notice.user_id is None else await users.get_user(connection, notice.user_id)
+    general = (await read_settings(connection)).general
+    attachment = notice.attachment
+    read = letter(
+        notice.subject,
+        body,
+        name=notice.address if user is None else user.name,
+        site=general.site_name,
+        support=general.support_email,
+        language=language_of("en" if user is None else user.preferences.get("language", "en")),
+    )
+    return MailMessage(
+        notice.id,
+        notice.address,
+        notice.subject,
+        read.text,
+        read.html,
+        notice.created_at,
+        None if attachment is None else await render_attachment(connection, attachment),
+    )
 
 
 async def _fail(connection: Connection, notice: Notice, provider: str, why: str, now: datetime) -> None:
