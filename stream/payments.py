@@ -1,8 +1,10 @@
 """Payments by the app: the interface of a provider, a sandbox of it, and what an event does to a wallet.
 
-Used by the Mobile family. An order is created, then paid or failed; paid is the end, whatever order events
-come in and however often: each event is taken once, each order credits once (transfer key `top-up:<id>`). To
-add a provider: a class with `name`, `create` and `read_event`, given to the API under its name.
+Used by the Mobile family for wallets of units, by EV-CMS for those of users. An order is created, then paid
+or failed; paid is the end, whatever order events come in and however often: each event is taken once, each
+order credits once (transfer key `top-up:<id>`). To add a provider: a class with `name`, `create` and
+`read_event`, given to the API under its name; with `confirm` too where clients get a proof of their payment
+(`stream.razorpay`).
 """
 
 import hashlib
@@ -10,15 +12,18 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 from uuid import UUID
 
 import msgspec
 import structlog
 
 from storage.database import Connection
+from storage.errors import InsufficientFundsError
+from storage.ledger import Transfer
 from storage.queries import top_ups
 from storage.queries.top_ups import TopUp
+from stream import user_wallets
 from stream.errors import StreamError
 from stream.metering import wallets
 
@@ -33,7 +38,7 @@ class WebhookRefusedError(StreamError):
 
 
 class UnknownOrderError(StreamError):
-    """The provider tells of an order that we do not have (yet)."""
+    """The provider tells of an order that we do not have (yet), or not as paid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +61,27 @@ class Checkout:
 
 @dataclass(frozen=True, slots=True)
 class PaymentEvent:
-    """What a provider says of an order; `id` names the event."""
+    """What a provider says of an order; `id` names the event.
+
+    `refunded`: the provider gave the money (`amount_minor`) back, under the name `refund_id`.
+    """
 
     id: str
     provider_id: str
-    outcome: Literal["paid", "failed"]
+    outcome: Literal["paid", "failed", "refunded"]
     amount_minor: int
     currency: str
     detail: str = ""
+    refund_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a client got from the provider's checkout: `signature` is over the order and the payment."""
+
+    order_id: str
+    payment_id: str
+    signature: str
 
 
 class PaymentProvider(Protocol):
@@ -80,6 +98,17 @@ class PaymentProvider(Protocol):
         """Verify and read a webhook; None for an event that says nothing of ours.
 
         `headers` by lower-case names. Raises `WebhookRefusedError`.
+        """
+
+
+@runtime_checkable
+class ConfirmingProvider(PaymentProvider, Protocol):
+    """A provider whose checkout gives the client a proof, and which can be asked about a payment."""
+
+    async def confirm(self, proof: Proof) -> PaymentEvent | None:
+        """Verify a proof and return what became of the payment; None while nothing did.
+
+        Raises `WebhookRefusedError` and `stream.providers.ProviderError`.
         """
 
 
@@ -146,6 +175,8 @@ async def apply_event(connection: Connection, provider: str, event: PaymentEvent
             f"order {event.provider_id} is of {top_up.amount_minor} {top_up.currency} minor units,"
             f" {event.amount_minor} {event.currency} were paid: nothing was credited"
         )
+    if event.outcome == "refunded" and top_up.state != "paid":
+        raise UnknownOrderError(f"order {event.provider_id!r} was given back, but is not known as paid (yet)")
     if await top_ups.take_event(connection, provider, event.id, top_up.id, event.outcome, now):
         await _carry_out(connection, top_up, event, now)
     changed = await top_ups.get_top_up(connection, top_up.id)
@@ -158,16 +189,51 @@ def _ordered(top_up: TopUp) -> tuple[int, str]:
 
 
 async def _carry_out(connection: Connection, top_up: TopUp, event: PaymentEvent, now: datetime) -> None:
-    """Created or failed may become paid, created may become failed; nothing else happens."""
+    """Created or failed may become paid, created may become failed, paid may be given back."""
     if event.outcome == "paid" and top_up.state != "paid":
-        transfer = await wallets.top_up(
-            connection,
-            unit_id=top_up.unit_id,
-            amount_minor=top_up.amount_minor,
-            key=f"top-up:{top_up.id}",
-            description="Wallet top-up",
-            now=now,
-        )
+        transfer = await _credit(connection, top_up, now)
         await top_ups.set_paid(connection, top_up.id, transfer.id, now)
     elif event.outcome == "failed" and top_up.state == "created":
         await top_ups.set_failed(connection, top_up.id, event.detail, now)
+    elif event.outcome == "refunded":
+        await _take_back(connection, top_up, event)
+
+
+async def _credit(connection: Connection, top_up: TopUp, now: datetime) -> Transfer:
+    key, amount_minor = f"top-up:{top_up.id}", top_up.amount_minor
+    if top_up.unit_id is None:
+        description = f"Wallet top-up ({top_up.payment_method})"
+        return await user_wallets.credit(
+            connection, top_up.user_id, amount_minor=amount_minor, key=key, description=description, now=now
+        )
+    return await wallets.top_up(
+        connection,
+        unit_id=top_up.unit_id,
+        amount_minor=amount_minor,
+        key=key,
+        description="Wallet top-up",
+        now=now,
+    )
+
+
+async def _take_back(connection: Connection, top_up: TopUp, event: PaymentEvent) -> None:
+    """What the provider gave back leaves the wallet; an operator must look where it cannot."""
+    facts = {"top_up": str(top_up.id), "refund": event.refund_id, "amount_minor": event.amount_minor}
+    is_of_wallet = top_up.unit_id is None and event.currency == top_up.currency
+    if not is_of_wallet or not 0 < event.amount_minor <= top_up.amount_minor:
+        log.error("provider_refund_not_booked", **facts, action="book it by hand")
+        return
+    try:
+        async with connection.transaction():
+            await user_wallets.debit(
+                connection,
+                top_up.user_id,
+                amount_minor=event.amount_minor,
+                key=f"top-up:{top_up.id}:refund:{event.refund_id}",
+                description="Top-up given back by the payment provider",
+                house=user_wallets.FUNDING,
+            )
+    except InsufficientFundsError:
+        log.error(
+            "provider_refund_not_covered", **facts, action="the wallet has less: collect it from the user"
+        )

@@ -4,6 +4,7 @@ Used by `stream.sms`, `stream.push` and `stream.payments`.
 """
 
 import ssl
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -40,9 +41,18 @@ async def post_json(name: str, url: str, **request: Any) -> Any:
 
     Raises `ProviderRefusedError` or `ProviderAwayError` for whatever is not a success.
     """
+    return await _ask(name, "POST", url, request)
+
+
+async def get_json(name: str, url: str, **request: Any) -> Any:
+    """GET and return the JSON of the answer; errors as of `post_json`."""
+    return await _ask(name, "GET", url, request)
+
+
+async def _ask(name: str, method: str, url: str, request: Mapping[str, Any]) -> Any:
     try:
         async with httpx.AsyncClient(timeout=TIMEOUT_S, verify=_trust()) as client:
-            answer = await client.post(url, **request)
+            answer = await client.request(method, url, **request)
     except httpx.HTTPError as error:
         raise ProviderAwayError(f"{name} does not answer: {error!r}") from error
     if not answer.is_success:

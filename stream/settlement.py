@@ -4,13 +4,14 @@ Used by `stream.jobs`, whose outbox says that a session was stopped or a wallet 
 may run any number of times: a session has one record, and each transfer one key.
 
 The driver's wallet pays the whole price in one transfer (`session:<id>`), so that it is paid in full or
-not at all; the tax in it then moves from the house's revenue to its tax account (`session:<id>:gst`).
+not at all; the tax and the platform's fee in it then move from the house's revenue to accounts of their own
+(`session:<id>:gst`, `session:<id>:platform_fee`).
 A session that a rule had ended (`stream.reconcile`) and whose charger told its own end later has a
 correction beside its record: what was paid already is made up by `session:<id>:correction`, either way.
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -18,18 +19,23 @@ import structlog
 from storage import ledger
 from storage.database import Connection
 from storage.errors import InsufficientFundsError
-from storage.queries import cdrs, outbox, reconciliation, sessions
+from storage.ledger import Transfer
+from storage.queries import bookings, cdrs, outbox, reconciliation, refunds, sessions
 from storage.queries.cdrs import Cdr
 from storage.queries.sessions import SessionDetail
 from stream.errors import StreamError
+from stream.invoicing import order_session_invoice
 from stream.rating import rate
-from stream.records import Terms, make_record, read_registers, terms_of, usage_so_far
+from stream.records import Terms, make_record, read_registers, session_terms, usage_so_far
+from stream.session_news import tell_completed, tell_paid
 
 log = structlog.get_logger()
 
 SESSIONS_PAGE = 500
 # From the log to the table takes a fraction of a second while all is well.
 SAMPLES_WAIT = timedelta(seconds=5)
+# What is in a price and not the house's revenue: the account that it goes to, and its name for people.
+_PARTS = {"gst": ("tax", "GST"), "platform_fee": ("platform_fee", "Platform fee")}
 
 
 class SettlementError(StreamError):
@@ -44,20 +50,13 @@ class LiveEvent:
     payload: dict[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class _Payment:
-    """`status` of the session; `balance_minor` of the wallet where it paid."""
-
-    status: str
-    balance_minor: int | None = None
-
-
 async def rate_session(
-    connection: Connection, session_id: int, low_balance_minor: int, now: datetime | None = None
+    connection: Connection, session_id: int, now: datetime | None = None
 ) -> list[LiveEvent]:
     """Rate a stopped session, write its record and debit its driver; [] where that was done before.
 
-    With `now`, a session whose price rests on its samples is put off until its last ones can be stored.
+    With `now`, a session whose price rests on its samples is put off until its last ones can be stored,
+    and the driver is told.
 
     A driver who has too little owes it (payment `failed`) until `settle_debts`; a session of nobody we
     know stays `pending`; one that a rule ended as failed is not billed. A session that was rated by an
@@ -75,22 +74,42 @@ async def rate_session(
     record = await _new_record(connection, session, first, now)
     if record is None:
         return []
-    payment = await _pay(connection, record)
-    await sessions.set_payment_status(connection, session_id, payment.status)
+    payment_status = await _pay(connection, record)
+    await sessions.set_payment_status(connection, session_id, payment_status)
+    if first is None and now is not None:
+        await tell_completed(connection, session, record, is_paid=payment_status == "paid", now=now)
+    if first is None and await bookings.booking_of_session(connection, session_id) is not None:
+        await outbox.enqueue(connection, "complete_booking", {"session_id": session_id})
     topic = "session-stopped" if first is None else "session-corrected"
-    return [_told(topic, session, record, payment), *_low_balance(record, payment, low_balance_minor)]
+    return [_told(topic, session, record, payment_status)]
 
 
-async def settle_debts(connection: Connection, user_id: int, low_balance_minor: int) -> list[LiveEvent]:
-    """Pay the user's failed sessions, oldest first, as far as the wallet reaches."""
-    events: list[LiveEvent] = []
+async def settle_debts(connection: Connection, user_id: int, now: datetime | None = None) -> None:
+    """Pay the user's failed sessions, oldest first, as far as the wallet reaches; with `now`, say so."""
     async for record in _debts(connection, user_id):
-        payment = await _pay(connection, record)
-        if payment.status != "paid":
+        status = await _pay(connection, record)
+        if status != "paid":
             break
-        await sessions.set_payment_status(connection, record.session_id, payment.status)
-        events = _low_balance(record, payment, low_balance_minor)
-    return events
+        await sessions.set_payment_status(connection, record.session_id, status)
+        if now is not None:
+            await tell_paid(connection, record, now)
+
+
+async def owed_minor(connection: Connection, record: Cdr) -> int:
+    """Return what is still to be paid for a rated session; below zero: too much was paid."""
+    paid_minor = await reconciliation.transferred(connection, f"session:{record.session_id}")
+    return record.total_minor - (paid_minor or 0)
+
+
+async def pay_session(connection: Connection, record: Cdr) -> Transfer | None:
+    """Pay what is owed for a session that the caller has locked; None where the wallet has too little."""
+    status = await _pay(connection, record)
+    if status != "paid":
+        return None
+    await sessions.set_payment_status(connection, record.session_id, status)
+    key = f"session:{record.session_id}"
+    correction = await ledger.find_transfer(connection, f"{key}:correction")
+    return correction or await ledger.find_transfer(connection, key)
 
 
 async def cost_so_far(
@@ -108,7 +127,7 @@ async def cost_so_far(
     record = await cdrs.latest_cdr(connection, session_id)
     if record is not None:
         return record.total_minor
-    terms = await terms_of(connection, session.device_id)
+    terms = await session_terms(connection, session)
     usage = await usage_so_far(connection, session, terms, now_us, register_wh)
     return rate(usage, terms.tariff, terms.zone).total_minor
 
@@ -122,7 +141,7 @@ async def _new_record(
     # a record that was not made of an estimate stands, however often its task comes
     if first is not None and (not first.is_estimated or is_estimated):
         return None
-    terms = await terms_of(connection, session.device_id, None if first is None else first.tariff_id)
+    terms = await session_terms(connection, session, None if first is None else first.tariff_id)
     if await _is_put_off(connection, session, terms, now):
         return None
     readings = await read_registers(connection, session)
@@ -142,74 +161,80 @@ async def _is_put_off(
     assert session.stop_received_at is not None
     assert session.meter_stop_wh is not None
     due_at = session.stop_received_at + SAMPLES_WAIT
-    rests_on_samples = not terms.is_simple or session.meter_stop_wh < session.meter_start_wh
+    rests_on_samples = terms.tariff.needs_course or session.meter_stop_wh < session.meter_start_wh
     if now is None or now >= due_at or not rests_on_samples:
         return False
     await outbox.enqueue(connection, "rate_session", {"session_id": session.id}, due_at)
     return True
 
 
-async def _pay(connection: Connection, record: Cdr) -> _Payment:
-    """Bring what was paid for a session to what its (corrected) record says."""
+async def _pay(connection: Connection, record: Cdr) -> str:
+    """Bring what was paid for a session to what its (corrected) record says; returns its payment status."""
     if record.user_id is None:
-        return _Payment("pending")
+        return "pending"
     key = f"session:{record.session_id}"
     paid_minor = await reconciliation.transferred(connection, key)
+    parts_minor = {"gst": record.gst_minor, "platform_fee": record.platform_fee_minor}
     if paid_minor is None:
-        due = _Due(key, record.total_minor, record.gst_minor, f"Charging session {record.session_id}")
+        description = f"Charging session {record.session_id}"
+        due = _Due(key, record.total_minor, description, parts_minor)
     else:
-        paid_gst_minor = await reconciliation.transferred(connection, f"{key}:gst") or 0
-        due = _Due(
-            f"{key}:correction",
-            record.total_minor - paid_minor,
-            record.gst_minor - paid_gst_minor,
-            f"Correction of charging session {record.session_id}",
-        )
+        # what was refunded before is not given back again, nor is its tax
+        paid = await ledger.find_transfer(connection, key)
+        assert paid is not None
+        refunded_minor = (await refunds.refunded(connection, paid.id)).amount_minor
+        for name, amount_minor in parts_minor.items():
+            moved_minor = await reconciliation.transferred(connection, f"{key}:{name}") or 0
+            part_refunded_minor = await refunds.part_refunded(connection, paid.id, name)
+            parts_minor[name] = max(amount_minor, part_refunded_minor) - moved_minor
+        description = f"Correction of charging session {record.session_id}"
+        due_minor = max(record.total_minor, refunded_minor) - paid_minor
+        due = _Due(f"{key}:correction", due_minor, description, parts_minor)
     return await _move(connection, record, due)
 
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """What the driver is to pay, or (negative) to get back, and the tax in it."""
+    """What the driver is to pay, or (negative) to get back, and the parts of it that are not revenue."""
 
     key: str
     total_minor: int
-    gst_minor: int
     description: str
+    parts_minor: dict[str, int] = field(default_factory=dict)
 
 
-async def _move(connection: Connection, record: Cdr, due: _Due) -> _Payment:
+async def _move(connection: Connection, record: Cdr, due: _Due) -> str:
     assert record.user_id is not None
     wallet = await ledger.ensure_wallet(connection, record.user_id, record.currency)
     revenue = await ledger.house_account(connection, "revenue", record.currency)
-    tax = await ledger.house_account(connection, "tax", record.currency)
-    balance_minor = None
     try:
         # No savepoint here: the wallet stays locked until commit, so that a top-up at the same time
         # sees this session as failed when its own `settle_debts` runs.
-        moved = await _transfer(connection, wallet.id, revenue.id, due.total_minor, due, record)
-        if moved is not None:
-            balance_minor = moved.debit_balance_minor if due.total_minor > 0 else moved.credit_balance_minor
+        await _transfer(connection, wallet.id, revenue.id, due, record)
     except InsufficientFundsError:
-        return _Payment("failed")
-    about_tax = _Due(f"{due.key}:gst", due.gst_minor, 0, f"GST: {due.description}")
-    await _transfer(connection, revenue.id, tax.id, due.gst_minor, about_tax, record)
-    return _Payment("paid", balance_minor)
+        return "failed"
+    for name, amount_minor in due.parts_minor.items():
+        if amount_minor == 0:
+            continue
+        kind, called = _PARTS[name]
+        house = await ledger.house_account(connection, kind, record.currency)
+        part = _Due(f"{due.key}:{name}", amount_minor, f"{called}: {due.description}")
+        await _transfer(connection, revenue.id, house.id, part, record)
+    await order_session_invoice(connection, record.session_id)
+    return "paid"
 
 
-async def _transfer(
-    connection: Connection, from_id: int, to_id: int, amount_minor: int, due: _Due, record: Cdr
-) -> ledger.Transfer | None:
-    """Move `amount_minor`, the other way round where it is negative; None where it is 0."""
-    if amount_minor == 0:
-        return None
-    debit_id, credit_id = (from_id, to_id) if amount_minor > 0 else (to_id, from_id)
-    return await ledger.transfer(
+async def _transfer(connection: Connection, from_id: int, to_id: int, due: _Due, record: Cdr) -> None:
+    """Move what is due, the other way round where it is negative."""
+    if due.total_minor == 0:
+        return
+    debit_id, credit_id = (from_id, to_id) if due.total_minor > 0 else (to_id, from_id)
+    await ledger.transfer(
         connection,
         key=due.key,
         debit_account_id=debit_id,
         credit_account_id=credit_id,
-        amount_minor=abs(amount_minor),
+        amount_minor=abs(due.total_minor),
         description=due.description,
         session_id=record.session_id,
     )
@@ -227,7 +252,7 @@ async def _debts(connection: Connection, user_id: int) -> AsyncIterator[Cdr]:
             yield record
 
 
-def _told(topic: str, session: SessionDetail, record: Cdr, payment: _Payment) -> LiveEvent:
+def _told(topic: str, session: SessionDetail, record: Cdr, payment_status: str) -> LiveEvent:
     return LiveEvent(
         topic,
         {
@@ -241,17 +266,6 @@ def _told(topic: str, session: SessionDetail, record: Cdr, payment: _Payment) ->
             "duration_s": record.duration_s,
             "currency": record.currency,
             "total_minor": record.total_minor,
-            "payment_status": payment.status,
+            "payment_status": payment_status,
         },
     )
-
-
-def _low_balance(record: Cdr, payment: _Payment, low_balance_minor: int) -> list[LiveEvent]:
-    if payment.balance_minor is None or payment.balance_minor >= low_balance_minor:
-        return []
-    payload: dict[str, object] = {
-        "user_id": record.user_id,
-        "currency": record.currency,
-        "balance_minor": payment.balance_minor,
-    }
-    return [LiveEvent("low-balance", payload)]

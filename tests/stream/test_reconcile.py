@@ -16,6 +16,7 @@ from storage.queries import cdrs
 from storage.queries.reconciliation import OpenSession
 from storage.queries.samples import Register
 from storage.queries.sessions import Session
+from storage.queries.wallet_entries import list_entries
 from stream import jobs, settlement
 from stream.jobs import JobsConfig
 from stream.reconcile import ReconcileLimits, ending_of, last_reading, rule_of
@@ -377,9 +378,7 @@ async def check(scene: Scene, made: list[Session], is_stopped: list[bool]) -> No
             assert record.energy_wh == 6_000
         billed_minor += record.total_minor
     async with scene.pool.connection() as connection:
-        wallet = await ledger.wallet(connection, scene.driver)
-        assert wallet is not None
-        entries, _ = await ledger.history(connection, wallet.id, limit=100)
+        entries, _ = await list_entries(connection, user_id=scene.driver, limit=100)
         assert set((await ledger.trial_balance(connection)).values()) == {0}
     paid_minor = sum(
         entry.amount_minor if entry.direction == "debit" else -entry.amount_minor

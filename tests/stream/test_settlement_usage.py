@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from protocols.timestamps import from_datetime, to_datetime
-from storage.database import Pool
-from storage.queries import cdrs, outbox, stations
+from storage.database import Connection, Pool, fetch_value
+from storage.queries import cdrs, pricing_rules, stations
 from stream import records, settlement
 from stream.rating import RatingError
 from tests.stream.scene import HOUR, MINUTE, T0, Scene
@@ -175,6 +175,12 @@ async def test_idle_time_does_not_begin_because_no_sample_came_yet(pool: Pool) -
         assert await settlement.cost_so_far(connection, session.id, now_us + 60_000_000) == 11
 
 
+async def _ratings(connection: Connection) -> int:
+    """How many tasks of rating are still to be done."""
+    query = "SELECT count(*) FROM outbox WHERE kind = 'rate_session' AND done_at IS NULL"
+    return int(await fetch_value(connection, query, {}))
+
+
 @pytest.mark.parametrize(("is_simple", "stop_wh"), [(False, 1_000), (True, -1_000), (True, 1_000)])
 async def test_what_rests_on_samples_waits_for_the_last_of_them(
     pool: Pool, is_simple: bool, stop_wh: int
@@ -184,14 +190,14 @@ async def test_what_rests_on_samples_waits_for_the_last_of_them(
     session = await scene.start(T0, 0)
     await scene.stop(session, T0 + HOUR, stop_wh)
     async with pool.connection() as connection:
-        before = await outbox.pending_count(connection)
-        await settlement.rate_session(connection, session.id, 0, T0 + HOUR + timedelta(seconds=4))
+        before = await _ratings(connection)
+        await settlement.rate_session(connection, session.id, T0 + HOUR + timedelta(seconds=4))
         has_record = await cdrs.get_cdr(connection, session.id) is not None
         assert has_record is (is_simple and stop_wh > 0)
-        assert await outbox.pending_count(connection) == before + (not has_record)
-        await settlement.rate_session(connection, session.id, 0, T0 + HOUR + timedelta(seconds=5))
+        assert await _ratings(connection) == before + (not has_record)
+        await settlement.rate_session(connection, session.id, T0 + HOUR + timedelta(seconds=5))
         assert await cdrs.get_cdr(connection, session.id) is not None
-        assert await outbox.pending_count(connection) == before + (not has_record)
+        assert await _ratings(connection) == before + (not has_record)
 
 
 async def test_a_tariff_that_cannot_be_read_says_so(pool: Pool) -> None:
@@ -206,11 +212,13 @@ async def test_a_definition_and_a_time_zone_are_kept(pool: Pool) -> None:
     scene = await Scene.make(pool)
     await scene.tariff(BY_HOUR)
     async with pool.connection() as connection:
-        row = await stations.tariff_for_charger(connection, scene.device_id)
+        terms = await records.terms_of(connection, scene.device_id)
+        row = await stations.get_tariff(connection, terms.tariff_id)
+        assert row is not None
         assert row.definition == BY_HOUR
-        assert await stations.get_tariff(connection, row.id) == row
-        assert await stations.time_zone_of_charger(connection, scene.device_id) == "UTC"
-        assert await stations.time_zone_of_charger(connection, 4_711) == "Asia/Kolkata"
+        assert str(terms.zone) == "UTC"
+        place = await pricing_rules.place_at_charger(connection, 4_711, 1, stations.DEFAULT_TIME_ZONE)
+        assert (place.time_zone, place.tariff_id) == ("Asia/Kolkata", None)
 
 
 async def test_a_correction_is_immutable_too(pool: Pool) -> None:
