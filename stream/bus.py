@@ -91,25 +91,39 @@ def commands_subject(device_id: int | str) -> str:
     return f"gridwire.charger.{device_id}.commands"
 
 
+def taken_subject(device_id: int | str) -> str:
+    """Where gateways hear that a charger's sockets of older generations are over; `*` is every charger."""
+    return f"gridwire.charger.{device_id}.taken"
+
+
 def device_commands_subject(device_id: int | str) -> str:
     """Where the shells of meters hear that commands wait for this device; `*` is every device."""
     return f"gridwire.device.{device_id}.commands"
 
 
+async def end_socket(bus: Client, device_id: int, generation: int) -> None:
+    """Have any gateway that holds a socket of this charger older than `generation` close it.
+
+    Said by a gateway that has a newer one, and where a charger is archived. A bus that is away loses it, with
+    a warning: gateways look up by themselves who is archived.
+    """
+    await _publish(bus, taken_subject(device_id), msgspec.json.encode({"generation": generation}))
+
+
 async def nudge_charger(bus: Client, device_id: int) -> None:
     """Tell the gateway that holds this charger's socket to look for its commands."""
-    await _nudge(bus, commands_subject(device_id))
+    await _publish(bus, commands_subject(device_id))
 
 
 async def nudge_device(bus: Client, device_id: int) -> None:
     """Tell the shell that can reach this device to look for its commands."""
-    await _nudge(bus, device_commands_subject(device_id))
+    await _publish(bus, device_commands_subject(device_id))
 
 
-async def _nudge(bus: Client, subject: str) -> None:
+async def _publish(bus: Client, subject: str, body: bytes = b"") -> None:
     """A bus that is away loses it, with a warning: whoever has the device looks by itself as well."""
     try:
-        await bus.publish(subject)
+        await bus.publish(subject, body)
     except (nats.errors.Error, OSError) as error:
         log.warning("nudge_lost", subject=subject, error=repr(error))
 

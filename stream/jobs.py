@@ -24,7 +24,19 @@ from storage import partitions
 from storage.database import Connection, Pool
 from storage.queries import device_commands, outbox
 from storage.queries.outbox import Task
-from stream import budgets, charger_certificates, charger_commands, notices, reconciliation, settlement
+from stream import (
+    broadcast,
+    budgets,
+    charger_certificates,
+    charger_commands,
+    invoicing,
+    money_upkeep,
+    notices,
+    reconciliation,
+    session_news,
+    settlement,
+)
+from stream.bookings import jobs as booking_jobs
 from stream.bus import nudge_device
 from stream.health import job as health_job
 from stream.metering import billing, supply, watch
@@ -44,7 +56,7 @@ EXPIRED_MAX = 10_000  # of commands to devices, in one transaction
 @dataclass(frozen=True, slots=True)
 class JobsConfig:
     """`clock` returns microseconds since 1970 UTC. A failed task waits `backoff_s_min`, then twice as long
-    each time, at most `backoff_s_max`. Below `low_balance_minor` a debit is announced as low balance.
+    each time, at most `backoff_s_max`.
     """
 
     clock: Callable[[], int]
@@ -55,13 +67,13 @@ class JobsConfig:
     maintain_interval_s: float = 3600.0
     commands_interval_s: float = 10.0
     certificates_interval_s: float = 1.0
-    low_balance_minor: int = 10_000
     reconcile_interval_s: float = 60.0
     reconcile: ReconcileLimits = field(default_factory=ReconcileLimits)
     billing_workers: int = 2
     meters_interval_s: float = 600.0
     budgets_interval_s: float = 60.0
     health_interval_s: float = 15.0
+    bookings_interval_s: float = 5.0
     senders: Senders = field(default_factory=Senders)
 
 
@@ -72,15 +84,15 @@ async def _rate_session(
     connection: Connection, payload: Mapping[str, Any], config: JobsConfig
 ) -> list[LiveEvent]:
     now = to_datetime(config.clock())
-    return await settlement.rate_session(
-        connection, int(payload["session_id"]), config.low_balance_minor, now
-    )
+    return await settlement.rate_session(connection, int(payload["session_id"]), now)
 
 
 async def _settle_debts(
     connection: Connection, payload: Mapping[str, Any], config: JobsConfig
 ) -> list[LiveEvent]:
-    return await settlement.settle_debts(connection, int(payload["user_id"]), config.low_balance_minor)
+    now = to_datetime(config.clock())
+    await settlement.settle_debts(connection, int(payload["user_id"]), now)
+    return []
 
 
 async def _bill_meter(
@@ -117,6 +129,35 @@ async def _release_rest(
     return []
 
 
+async def _broadcast(
+    connection: Connection, payload: Mapping[str, Any], config: JobsConfig
+) -> list[LiveEvent]:
+    return await broadcast.write_batch(connection, payload, to_datetime(config.clock()))
+
+
+async def _tell_session_started(
+    connection: Connection, payload: Mapping[str, Any], config: JobsConfig
+) -> list[LiveEvent]:
+    now = to_datetime(config.clock())
+    await session_news.tell_started(connection, int(payload["session_id"]), now)
+    return []
+
+
+async def _complete_booking(
+    connection: Connection, payload: Mapping[str, Any], config: JobsConfig
+) -> list[LiveEvent]:
+    now = to_datetime(config.clock())
+    await booking_jobs.complete_booking(connection, int(payload["session_id"]), now)
+    return []
+
+
+async def _invoice_session(
+    connection: Connection, payload: Mapping[str, Any], config: JobsConfig
+) -> list[LiveEvent]:
+    await invoicing.invoice_session(connection, int(payload["session_id"]), to_datetime(config.clock()))
+    return []
+
+
 async def _live_event(
     connection: Connection, payload: Mapping[str, Any], config: JobsConfig
 ) -> list[LiveEvent]:
@@ -129,9 +170,14 @@ HANDLERS: Mapping[str, _Handler] = {
     "bill_meter": _bill_meter,  # {"meter_id", "since", "reason"}: a meter could not be billed
     "send_sms": _deliver,  # {"notice_id"}: somebody is to be told something
     "send_push": _deliver,
+    "send_email": _deliver,
+    broadcast.KIND: _broadcast,  # {"key", "type", "title", "message", "user_ids" or "after_id"}
+    session_news.KIND: _tell_session_started,  # {"session_id"}: a driver has begun to charge
     "notify_wallet": _notify_wallet,  # {"unit_id", "kind", "balance_minor", "transfer_id"}: low or empty
     "notify_meter_alert": _notify_meter_alert,  # {"alert_id"}: an alert was opened
+    invoicing.KIND: _invoice_session,  # {"session_id"}: a wallet has paid for a session
     REST_KIND: _release_rest,  # {"device_id"}: a device was let in a while ago
+    "complete_booking": _complete_booking,  # {"session_id"}: a booking's session was rated
     "live_event": _live_event,  # {"name", "payload"}: to be told after a commit of the API
 }
 
@@ -149,6 +195,11 @@ async def _purge(pool: Pool, config: JobsConfig) -> None:
     async with pool.connection() as connection:
         purged = await outbox.purge(connection, before, PURGE_MAX)
     log.info("outbox_purged", tasks=purged)
+
+
+async def _tidy_money(pool: Pool, config: JobsConfig) -> None:
+    """Forget old answers, and fail top-ups that nobody paid."""
+    await money_upkeep.run(pool, to_datetime(config.clock()))
 
 
 async def _expire_device_commands(pool: Pool, config: JobsConfig) -> None:
@@ -197,6 +248,9 @@ async def run(
     async def assess_batteries(pool: Pool, config: JobsConfig) -> None:
         await health_job.run_due(pool, bus, to_datetime(config.clock()))
 
+    async def follow_bookings(pool: Pool, config: JobsConfig) -> None:
+        await booking_jobs.run_due(pool, bus, to_datetime(config.clock()))
+
     async with asyncio.TaskGroup() as group:
         for _ in range(config.workers):
             group.create_task(_work(config, pool, bus, stop))
@@ -204,6 +258,7 @@ async def run(
             group.create_task(_bill(config, pool, bus, stop))
         group.create_task(_repeat(_maintain, config.maintain_interval_s, config, pool, stop))
         group.create_task(_repeat(_purge, config.maintain_interval_s, config, pool, stop))
+        group.create_task(_repeat(_tidy_money, config.maintain_interval_s, config, pool, stop))
         group.create_task(_repeat(_raise_budget_alerts, config.budgets_interval_s, config, pool, stop))
         group.create_task(_repeat(_reconcile, config.reconcile_interval_s, config, pool, stop))
         group.create_task(_repeat(send_supply_orders_again, config.meters_interval_s, config, pool, stop))
@@ -212,6 +267,7 @@ async def run(
         group.create_task(_repeat(_expire_device_commands, config.commands_interval_s, config, pool, stop))
         group.create_task(_repeat(deliver_certificates, config.certificates_interval_s, config, pool, stop))
         group.create_task(_repeat(assess_batteries, config.health_interval_s, config, pool, stop))
+        group.create_task(_repeat(follow_bookings, config.bookings_interval_s, config, pool, stop))
         group.create_task(_repeat(renew_certificates, config.maintain_interval_s, config, pool, stop))
         ready()
 

@@ -1,12 +1,13 @@
 """A quarantined device let in: from now on, and with what it sent while it waited.
 
-Used by the portal and the command line. Its rows are checked and stored as if they came now, in bounded
-transactions that move their samples from `quarantined` to `stored` in the counts as well; so a release that
-is broken off goes on where it was when it is called again. What shells that remember the old status, and the
-log, still bring into quarantine is released by the jobs role a while later.
+Used by the portal, the command line and the registration of chargers. Its rows are checked and stored as if
+they came now, in bounded transactions that move their samples from `quarantined` to `stored` in the counts as
+well; so a release that is broken off goes on where it was when it is called again. What shells that remember
+the old status, and the log, still bring into quarantine is released by the jobs role a while later.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -39,10 +40,7 @@ class Released:
 async def release(pool: Pool, device_id: int, now_us: int) -> Released:
     """Activate a device and store what waits of it in quarantine. `now_us`: microseconds since 1970 UTC."""
     async with pool.connection() as connection:
-        await devices.set_device_status(connection, device_id, "active")
-        for after in REST_AFTER:
-            due_at = to_datetime(now_us) + after
-            await outbox.enqueue(connection, REST_KIND, {"device_id": device_id}, due_at)
+        await _activate(connection, device_id, now_us, REST_AFTER)
     released = Released()
     for table in SERIES:
         while True:
@@ -56,6 +54,20 @@ async def release(pool: Pool, device_id: int, now_us: int) -> Released:
                 count for (_, outcome, _), count in totals.items() if outcome == "quarantined" and count > 0
             )
     return released
+
+
+async def adopt(connection: Connection, device_id: int, now_us: int) -> None:
+    """Activate a device in the caller's transaction; the jobs role stores what waits of it."""
+    await _activate(connection, device_id, now_us, (timedelta(0), *REST_AFTER))
+
+
+async def _activate(
+    connection: Connection, device_id: int, now_us: int, rest_after: Sequence[timedelta]
+) -> None:
+    await devices.set_device_status(connection, device_id, "active")
+    for after in rest_after:
+        due_at = to_datetime(now_us) + after
+        await outbox.enqueue(connection, REST_KIND, {"device_id": device_id}, due_at)
 
 
 async def release_rest(connection: Connection, device_id: int, now_us: int) -> None:

@@ -44,6 +44,7 @@ from storage.queries.chargers import (
     disconnect_gateway,
 )
 from storage.queries.devices import touch_devices
+from stream.bus import end_socket, taken_subject
 from stream.errors import StreamError
 from stream.log import Publisher, PublisherLimits
 from stream.message_log import MessageLog
@@ -54,7 +55,6 @@ __all__ = ["Gateway", "GatewayConfig", "open_gateway", "run"]
 log = structlog.get_logger()
 
 SOURCE = "ocpp"
-TAKEN = "gridwire.charger.*.taken"  # a gateway tells the others that it has a charger's newest socket
 CLOSE_S = 2.0
 DRAIN_POLL_S = 0.02
 TOUCHES_MAX = 500  # chargers a transaction
@@ -120,7 +120,7 @@ class Gateway:
         config = self.services.config
         async with self.services.pool.connection() as connection:
             await disconnect_gateway(connection, config.name)
-        taken = await self.services.bus.subscribe(TAKEN, cb=self._on_taken)
+        taken = await self.services.bus.subscribe(taken_subject("*"), cb=self._on_taken)
         await self.deliveries.subscribe()
         context = None if config.tls is None else tls.server_context(config.tls)
         servers = [await self._listen(config.port, None)]
@@ -263,8 +263,7 @@ class Gateway:
         self.links[device_id] = link
         if other is not None:
             self._replace(other)
-        body = msgspec.json.encode({"generation": link.generation})
-        await _quietly(self.services.bus.publish(TAKEN.replace("*", str(device_id)), body))
+        await end_socket(self.services.bus, device_id, link.generation)
         log.info(
             "charger_connected",
             charger=link.device.identity,

@@ -53,6 +53,30 @@ def stop(version: Version, transaction_id: int | str) -> Order:
     return order(version, "RemoteStopTransaction", {"transactionId": transaction_id}, 0)
 
 
+def reserve(
+    version: Version,
+    connector_id: int,
+    id_token: str,
+    number: int,
+    expires_at: str,
+    *,
+    group: str | None = None,
+) -> Order:
+    """Hold a connector for a token, and others of its group, until an RFC 3339 date-time.
+
+    1.6 section 5.13; 2.0.1 part 2, H01.
+    """
+    intent = {
+        "connectorId": connector_id,
+        "expiryDate": expires_at,
+        "idTag": id_token,
+        "reservationId": number,
+    }
+    if group is not None:
+        intent["parentIdTag"] = group
+    return order(version, "ReserveNow", intent, number)
+
+
 def _start(payload: Payload, number: int) -> Order:
     call: dict[str, object] = {
         "idToken": {"idToken": payload.get("idTag"), "type": _OWN_TOKEN},
@@ -69,6 +93,19 @@ def _start(payload: Payload, number: int) -> Order:
 
 def _stop(payload: Payload, _number: int) -> Order:
     return Order("RequestStopTransaction", {"transactionId": str(payload.get("transactionId"))})
+
+
+def _reserve(payload: Payload, _number: int) -> Order:
+    call: dict[str, object] = {
+        "id": payload.get("reservationId"),
+        "expiryDateTime": payload.get("expiryDate"),
+        "idToken": {"idToken": payload.get("idTag"), "type": _OWN_TOKEN},
+    }
+    if payload.get("connectorId"):
+        call["evseId"] = payload["connectorId"]
+    if "parentIdTag" in payload:
+        call["groupIdToken"] = {"idToken": payload["parentIdTag"], "type": _OWN_TOKEN}
+    return Order("ReserveNow", call)
 
 
 _RESETS = {"Soft": "OnIdle", "Hard": "Immediate"}
@@ -184,6 +221,7 @@ _TO_2: Mapping[str, Callable[[Payload, int], Order]] = MappingProxyType(
         "GetConfiguration": _get_configuration,
         "RemoteStartTransaction": _start,
         "RemoteStopTransaction": _stop,
+        "ReserveNow": _reserve,
         "Reset": _reset,
         "TriggerMessage": _trigger,
         "UnlockConnector": _unlock,

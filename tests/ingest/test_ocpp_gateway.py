@@ -82,7 +82,7 @@ async def test_session_is_stored_before_its_answers(pool: Pool, bus: Client) -> 
         connectors = await list_connectors(connection, device.id)
         stored = await get_device(connection, device.id)
     assert sessions == [(user_id, 2500)]
-    assert [kind for kind, _ in tasks] == ["rate_session"]
+    assert sorted(kind for kind, _ in tasks) == ["rate_session", "tell_session_started"]
     assert [each.status for each in connectors] == ["Preparing"]
     assert stored is not None
     assert (stored.vendor, stored.firmware) == ("Acme", "1.2")

@@ -36,7 +36,7 @@ async def test_a_simulated_charger_is_billed_for_what_it_delivered(
     ended = {each.transaction_id: each.meter_stop_wh for each in recorded.of(SessionStopped)}
     async with pool.connection() as connection:
         for session in (await list_sessions(connection, limit=20))[0]:
-            await rate_session(connection, session.id, 0)
+            await rate_session(connection, session.id)
         rated, count = await list_sessions(connection, limit=20)
         due = await (await connection.execute("SELECT payload->>'session_id' FROM outbox")).fetchall()
     assert count == len(begun) == len(ended) >= 4

@@ -128,7 +128,7 @@ async def test_events_make_a_session(pool: Pool, bus: Client) -> None:
     assert live.pending_msgs == 0
     async with pool.connection() as connection:
         connectors = await list_connectors(connection, device.id)
-        await rate_session(connection, session.id, 0)
+        await rate_session(connection, session.id)
         record = await get_cdr(connection, session.id)
     assert [each.status for each in connectors] == ["Finishing"]
     assert record is not None
@@ -161,7 +161,7 @@ async def test_any_order_and_any_repeats_make_the_same_session(pool: Pool, bus: 
     assert sorted(due) == sorted(session.id for session in sessions), "each once"
     async with pool.connection() as connection:
         for session_id, _ in await tasks(pool):
-            await rate_session(connection, session_id, 0)
+            await rate_session(connection, session_id)
         energies = await (await connection.execute("SELECT energy_wh FROM cdrs")).fetchall()
     assert energies == [(400,)] * len(uids)
 
@@ -240,7 +240,7 @@ async def test_an_event_after_the_rating_changes_nothing_and_is_kept(pool: Pool,
         await charger.call("TransactionEvent", ended)
         (before,) = await all_sessions(pool)
         async with pool.connection() as connection:
-            await rate_session(connection, before.id, 0)
+            await rate_session(connection, before.id)
         (rated,) = await all_sessions(pool)
         for each in (started, middle[0], ended):
             assert isinstance(await charger.call("TransactionEvent", each), dict)
@@ -270,7 +270,7 @@ async def test_an_end_after_reconciliation_corrects_the_record(pool: Pool, bus: 
                 reason="Other",
             )
             assert await close_session(connection, ending, now)
-            await rate_session(connection, session.id, 0)
+            await rate_session(connection, session.id)
         await charger.call("TransactionEvent", ended)
     assert await tasks(pool) == [(session.id, True)]
     async with pool.connection() as connection:
@@ -278,7 +278,7 @@ async def test_an_end_after_reconciliation_corrects_the_record(pool: Pool, bus: 
     assert corrected is not None
     assert (corrected.meter_stop_wh, corrected.stop_reason) == (1500, "Local")
     async with pool.connection() as connection:
-        await rate_session(connection, session.id, 0)
+        await rate_session(connection, session.id)
         record = await latest_cdr(connection, session.id)
     assert record is not None
     assert (record.energy_wh, record.total_minor) == (500, 885)
@@ -396,7 +396,7 @@ async def test_an_event_that_waited_for_the_rating_finds_it_done(pool: Pool, bus
         await charger.call("TransactionEvent", ended)
         (session,) = await all_sessions(pool)
         async with pool.connection() as connection:
-            await rate_session(connection, session.id, 0)
+            await rate_session(connection, session.id)
             late = asyncio.create_task(charger.call("TransactionEvent", started))
             await asyncio.sleep(0.3)
             assert not late.done(), "the rating holds the session until it is committed"
@@ -552,7 +552,7 @@ async def test_a_reading_of_a_session_that_a_rule_has_ended_meanwhile_changes_no
         async with pool.connection() as connection:
             assert await close_session(connection, ending, end)
             if is_rated:
-                await rate_session(connection, session.id, 0)
+                await rate_session(connection, session.id)
         await charger.call("TransactionEvent", second)
     (after,) = await all_sessions(pool)
     assert (after.status, after.meter_stop_wh, after.ended_at) == ("completed", 1100, end)

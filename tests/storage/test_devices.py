@@ -27,12 +27,15 @@ from storage.queries.devices import (
     touch_devices,
 )
 from storage.queries.id_tokens import find_token, put_token
+from storage.queries.pricing_rules import place_at_charger
 from storage.queries.stations import (
+    default_tariff,
     get_station,
+    get_tariff,
     insert_station,
     insert_tariff,
     list_stations,
-    tariff_for_charger,
+    tariff_named,
 )
 from tests.storage.people import NOON, make_charger, make_user
 
@@ -193,15 +196,18 @@ async def test_tokens_are_found_in_any_case(connection: Connection) -> None:
 
 async def test_a_charger_has_its_stations_tariff_or_the_default(connection: Connection) -> None:
     device = await make_charger(connection)
-    assert (await tariff_for_charger(connection, device.id)).name == "default"
+    assert (await place_at_charger(connection, device.id, 1, "UTC")).tariff_id is None
     tariff = await insert_tariff(connection, "fast", energy_minor_per_kwh=2500, time_minor_per_minute=100)
     owner = await make_user(connection, "Brand", role="brand")
     station = await insert_station(connection, "North", owner_id=owner, tariff_id=tariff.id)
     plain = await insert_station(connection, "South")
     assert await set_charger_station(connection, device.id, station.id)
-    assert await tariff_for_charger(connection, device.id) == tariff
+    place = await place_at_charger(connection, device.id, 1, "UTC")
+    assert (place.tariff_id, place.time_zone) == (tariff.id, "Asia/Kolkata")
+    assert await tariff_named(connection, "fast") == await get_tariff(connection, tariff.id) == tariff
     await set_charger_station(connection, device.id, plain.id)
-    assert (await tariff_for_charger(connection, device.id)).name == "default"
+    assert (await place_at_charger(connection, device.id, 1, "UTC")).tariff_id is None
+    assert (await default_tariff(connection)).name == "default"
     assert not await set_charger_station(connection, 999, station.id)
     assert await get_station(connection, station.id) == station
     assert await list_stations(connection, owner_id=owner, limit=10) == [station]

@@ -17,7 +17,6 @@ from storage.errors import (
 from storage.ledger import (
     Account,
     ensure_wallet,
-    history,
     hold,
     house_account,
     post_hold,
@@ -138,27 +137,6 @@ async def test_a_voided_hold_frees_the_money(connection: Connection) -> None:
         await post_hold(connection, key="p", hold_id=held.id, description="late")
     with pytest.raises(NotFoundError, match="no hold"):
         await post_hold(connection, key="p", hold_id=999_999, description="none")
-
-
-async def test_history_shows_each_side_and_open_holds(connection: Connection) -> None:
-    payer = await funded(connection, "Asha", 1000)
-    revenue = await house_account(connection, "revenue")
-    sides = {"debit_account_id": payer.id, "credit_account_id": revenue.id}
-    for number in range(5):
-        await transfer(connection, key=f"t{number}", **sides, amount_minor=10, description=f"t{number}")
-    await hold(connection, key="open", **sides, amount_minor=5, description="open")
-    closed = await hold(connection, key="closed", **sides, amount_minor=5, description="closed")
-    await void_hold(connection, key="void", hold_id=closed.id, description="void")
-    entries, count = await history(connection, payer.id, limit=100)
-    assert [entry.description for entry in entries] == ["open", "t4", "t3", "t2", "t1", "t0", "top-up"]
-    assert [entry.is_pending for entry in entries] == [True] + [False] * 6
-    assert [entry.balance_minor for entry in entries] == [950, 950, 960, 970, 980, 990, 1000]
-    assert count == 7
-    pages = [(await history(connection, payer.id, limit=3, offset=offset))[0] for offset in (0, 3, 6)]
-    assert [entry for page in pages for entry in page] == entries
-    credits_, count = await history(connection, payer.id, direction="credit", limit=10)
-    assert ([entry.direction for entry in credits_], count) == (["credit"], 1)
-    assert (await history(connection, payer.id, direction="debit", limit=1))[1] == 6
 
 
 async def test_transfers_are_immutable(connection: Connection) -> None:

@@ -8,6 +8,7 @@ import pytest
 from storage.database import Connection, Pool, fetch_value
 from storage.queries.cdrs import Cdr, get_cdr, insert_cdr
 from storage.queries.outbox import claim_due, enqueue, finish, pending_count, postpone
+from storage.queries.session_pages import session_sums
 from storage.queries.sessions import (
     Session,
     active_session,
@@ -16,7 +17,6 @@ from storage.queries.sessions import (
     get_session,
     list_sessions,
     session_by_transaction,
-    session_totals,
     set_payment_status,
     start_session,
     stop_session,
@@ -157,9 +157,9 @@ async def test_lists_are_scoped_and_paged_and_summed(connection: Connection) -> 
     assert (await list_sessions(connection, status="active", limit=2))[1] == 1
     _, count = await list_sessions(connection, user_id=driver, from_=NOON + HOUR, to=NOON + 3 * HOUR, limit=9)
     assert count == 2
-    totals = await session_totals(connection, user_id=driver)
+    totals = await session_sums(connection, user_id=driver)
     assert (totals.sessions, totals.energy_wh, totals.total_minor) == (5, 25_000, 44_250)
-    assert (await session_totals(connection, user_id=owner)).energy_wh == 0
+    assert (await session_sums(connection, user_id=owner)).energy_wh == 0
 
 
 async def test_a_cdr_is_written_once_and_never_changed(connection: Connection) -> None:

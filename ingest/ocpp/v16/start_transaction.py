@@ -7,6 +7,8 @@ from protocols.ocpp.meter_values import CONNECTOR_ID_MAX
 from protocols.timestamps import format_utc_ms, from_datetime, to_datetime
 from storage.queries.reservations import end_reservation
 from storage.queries.sessions import Session, start_session
+from stream.records import fix_price
+from stream.session_news import announce_start
 
 # What a charger in quarantine gets for an id: no session of ours has it.
 NO_TRANSACTION = 0
@@ -37,6 +39,9 @@ async def handle(context: Context, payload: Payload) -> Payload:
             meter_start_wh=meter_start_wh,
         )
         reservation_id = int4(payload.get("reservationId"))
+        if is_new:
+            await fix_price(connection, session)
+            await announce_start(connection, session)
         if reservation_id is not None:
             await end_reservation(connection, context.device.id, reservation_id, "used", context.received_at)
     if is_new:

@@ -46,6 +46,8 @@ from storage.queries.transactions import (
     save_transaction,
 )
 from stream.reconciliation import Stop, late_stop
+from stream.records import fix_price
+from stream.session_news import announce_start
 
 # How long a session that ended waits for events that are missing before it is rated without them.
 GAP_WAIT = timedelta(minutes=15)
@@ -146,6 +148,10 @@ async def _take(
         await end_transaction_profiles(
             connection, context.device.id, transaction_id=uid, evse_id=session.connector_id
         )
+    is_start = is_new and not session.ended_at
+    if is_start:
+        await fix_price(connection, session)
+        await announce_start(connection, session)
     status = None
     if _is_news(event, known, progress):
         status = await _show(context, connection, session.connector_id, event, progress)
@@ -153,7 +159,7 @@ async def _take(
     return _Taken(
         transaction.transaction_id,
         evse_id,
-        started=session if is_new and not session.ended_at else None,
+        started=session if is_start else None,
         status=status,
         cost=await total_cost(connection, session, event, known),
         known=Known(session.id, transaction.transaction_id, evse_id, progress) if is_open else None,
