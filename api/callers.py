@@ -8,6 +8,7 @@ from fastapi.security import HTTPAuthorizationCredentials
 from api import tokens
 from api.context import Context
 from api.errors import forbidden, unauthenticated
+from storage.database import one_statement
 from storage.queries.users import User, find_signed_in
 
 
@@ -34,12 +35,13 @@ async def authenticate(
 ) -> Caller:
     """Return the caller; raises 401 without a valid token of `family`, 403 for a blocked account.
 
-    On a connection of its own, given back at once: some endpoints wait for devices.
+    A deleted account has no valid tokens. On a connection of its own, given back at once: some endpoints
+    wait for devices.
     """
     if credentials is None:
         raise unauthenticated()
     claims = tokens.read(context.config.secret_key, family, credentials.credentials, now_us=context.clock())
-    async with context.pool.connection() as connection:
+    async with one_statement(context.pool) as connection:
         user = await find_signed_in(
             connection,
             claims.user_id,

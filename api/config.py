@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from api.otp import LogSender, OtpSender
+from stream.files import DiskStore, FileStore
 from stream.payments import PaymentProvider
 
 SECRET_BYTES_MIN = 32  # of an HMAC-SHA256 key (RFC 7518 section 3.2)
@@ -16,18 +18,21 @@ class ApiConfig:
     Rate limits count in this process's memory: with N processes behind a balancer a client has up to N
     times as many requests. `trusted_proxies` (comma-separated addresses, or *) may say who the client is by
     X-Forwarded-For; by default nobody may, so a client behind a proxy shares the proxy's limit.
+    `public_url`: where people reach this API, for links in e-mails; without a slash at the end.
+    `web_origins` (comma-separated, or *): pages of other hosts that may call the API and open sockets.
+    `files`: where uploads are kept.
     `payments`: payment providers by name, the first is the app's; without one the app orders no top-up.
     """
 
     secret_key: str = field(repr=False)
     host: str = "127.0.0.1"
     port: int = 5000
+    public_url: str = "http://localhost:5000"
     trusted_proxies: str = ""
+    web_origins: str = ""
     evcms_requests_per_15_minutes: int = 100
     ienerzy_auth_per_minute: int = 5
     ienerzy_requests_per_minute: int = 100
-    wallet_minimum_minor: int = 10_000
-    wallet_maximum_minor: int = 1_000_000_000
     evcms_access_s: int = 3_600
     evcms_refresh_s: int = 7 * 86_400
     ienerzy_access_s: int = 86_400
@@ -40,11 +45,18 @@ class ApiConfig:
     mobile_access_s: int = 30 * 86_400
     mobile_portal_access_s: int = 12 * 3_600
     payments: Mapping[str, PaymentProvider] = field(default_factory=dict)
+    files: FileStore = field(default_factory=lambda: DiskStore(Path("data/files")))
+    upload_bytes_max: int = 10_551_296  # of the whole form: a document of 10 MiB, and what is around it
     charger_answer_s: float = 30.0
     session_start_s: float = 45.0
     session_stop_s: float = 45.0
     battery_answer_s: float = 5.0
     body_bytes_max: int = 1_048_576
+
+    @property
+    def origins(self) -> list[str]:
+        """`web_origins` one by one."""
+        return [each.strip() for each in self.web_origins.split(",") if each.strip()]
 
     def __post_init__(self) -> None:
         if len(self.secret_key.encode()) < SECRET_BYTES_MIN:

@@ -29,11 +29,11 @@ async def go_on(context: Context, db: Connection, presented: str) -> Tokens:
     outcome, token = await refresh_tokens.use_token(db, _hash(presented), context.now())
     if outcome is Rotation.REUSED:
         await db.commit()  # the end of the login must outlive this refusal
-    if outcome is not Rotation.DONE or token is None:
+    user = None if token is None else await get_user(db, token.user_id)
+    if user is not None:
+        refuse_blocked(user)
+    if outcome is not Rotation.DONE or token is None or user is None:
         raise unauthenticated("The refresh token is not valid: log in again")
-    user = await get_user(db, token.user_id)
-    assert user is not None, "tokens go with their user"
-    refuse_blocked(user)
     return await _issue(context, db, user, token.family)
 
 

@@ -1,0 +1,42 @@
+"""Secrets that are kept to be read again: AES-256-GCM under a key of their own purpose; used by KYC.
+
+The key comes from the process's secret key by HKDF (RFC 5869), one a purpose. What was sealed for one
+context (as in "user:12:pan") opens in no other, so that a row cannot be moved to somebody else.
+"""
+
+import functools
+import secrets
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+KEY_BYTES = 32
+NONCE_BYTES = 12  # NIST SP 800-38D section 8.2.2: random ones are good for 2**32 messages
+
+
+class UnsealError(Exception):
+    """What was sealed does not open: another key, another context, or it was changed."""
+
+
+def seal(secret_key: str, purpose: str, context: str, text: str) -> bytes:
+    """Return nonce and ciphertext of `text`."""
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return nonce + _cipher(secret_key, purpose).encrypt(nonce, text.encode(), context.encode())
+
+
+def unseal(secret_key: str, purpose: str, context: str, sealed: bytes) -> str:
+    """Return what was sealed with the same key, purpose and context; raises `UnsealError`."""
+    nonce, ciphertext = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+    try:
+        return _cipher(secret_key, purpose).decrypt(nonce, ciphertext, context.encode()).decode()
+    except (InvalidTag, ValueError) as error:
+        message = f"{context} ({purpose}) does not open: was GRIDWIRE_SECRET_KEY changed?"
+        raise UnsealError(message) from error
+
+
+@functools.lru_cache(maxsize=16)
+def _cipher(secret_key: str, purpose: str) -> AESGCM:
+    derivation = HKDF(SHA256(), KEY_BYTES, salt=None, info=f"gridwire:{purpose}".encode())
+    return AESGCM(derivation.derive(secret_key.encode()))
