@@ -104,7 +104,7 @@ async def _jobs(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: C
     from stream.jobs import JobsConfig
     from stream.jobs import run as run_jobs
 
-    config = JobsConfig(clock=clock, low_balance_minor=s.wallet_minimum * 100, senders=providers.senders(s))
+    config = JobsConfig(clock=clock, senders=providers.senders(s))
     await run_jobs(config, pool=pool, bus=bus, stop=stop, ready=ready)
 
 
@@ -120,9 +120,10 @@ async def _api(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: Ca
         evcms_requests_per_15_minutes=s.evcms_requests_per_15_minutes,
         ienerzy_auth_per_minute=s.ienerzy_auth_per_minute,
         ienerzy_requests_per_minute=s.ienerzy_requests_per_minute,
-        wallet_minimum_minor=s.wallet_minimum * 100,
-        wallet_maximum_minor=s.wallet_maximum * 100,
         payments=providers.payments(s),
+        public_url=s.api_url,
+        web_origins=s.web_origins,
+        files=providers.files(s),
     )
     await run_api(config, pool=pool, bus=bus, clock=clock, stop=stop, ready=ready)
 
@@ -324,6 +325,8 @@ class Prepare:
         asyncio.run(_register_fleet(settings, self._counts, *hashes, fleet_password))
         return (
             ("EV-CMS admin", f"admin@example.com  {demo_password}"),
+            ("EV-CMS brand", f"brand@example.com  {demo_password}"),
+            ("EV-CMS driver", f"driver1@example.com  {demo_password}"),
             ("Ienerzy dealer", f"{DEALER_PHONE}  (its one-time password appears below)"),
             ("Mobile resident", f"{RESIDENT_PHONE}  {demo_password}"),
             ("Mobile portal", f"{ADMIN_EMAIL}  {demo_password}"),
@@ -346,17 +349,17 @@ async def _register_fleet(
 
     async def register(connection: Connection) -> None:
         accounts = await demo.register_accounts(connection, account_hash, DEALER_PHONE)
+        now = to_datetime(clock())
         await demo.register_chargers(
-            connection, charger_identities(chargers), charger_hash, accounts.brand.id
+            connection, charger_identities(chargers), charger_hash, accounts.brand.id, now
         )
-        await demo.register_drivers(connection, _drivers(chargers))
+        await demo.register_drivers(connection, _drivers(chargers), account_hash)
         await demo.register_batteries(connection, battery_serials(batteries), accounts.dealer.id)
         nbiot = _nbiot_count(meters)
         found = [_demo_meter(each, meter_token) for each in meter_identities(meters - nbiot, nbiot)]
         await register_meters(
-            connection, found, resident_phone=RESIDENT_PHONE, password_hash=account_hash,
-            now=to_datetime(clock()),
-        )  # fmt: skip
+            connection, found, resident_phone=RESIDENT_PHONE, password_hash=account_hash, now=now
+        )
 
     await with_connection(settings, register)
 
@@ -386,7 +389,7 @@ def _nbiot_count(meters: int) -> int:
 
 
 def _drivers(chargers: int) -> int:
-    return min(chargers, DEMO_DRIVERS_MAX)
+    return max(1, min(chargers, DEMO_DRIVERS_MAX))
 
 
 def _stop_on_signals() -> asyncio.Event:

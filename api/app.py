@@ -10,17 +10,24 @@ from nats.aio.client import Client
 from api import errors
 from api.config import ApiConfig
 from api.context import Context
+from api.documents import PARTS
+from api.evcms import uploads
+from api.evcms.live.hub import Hub
+from api.evcms.live.server import PATH
 from api.evcms.router import router as evcms
 from api.ienerzy.router import router as ienerzy
 from api.limits import RateLimiter, RateLimitMiddleware
-from api.middleware import BodyLimitMiddleware, GuardMiddleware, SlashMiddleware
+from api.middleware import BodyLimitMiddleware, GuardMiddleware, PagesMiddleware, SlashMiddleware
 from api.mobile.admin.router import router as mobile_portal
 from api.mobile.router import router as mobile
+from api.operation_ids import operation_id
 from api.operations import docs, health, metrics
 from deploy.web import RoleServer, listen
 from storage.database import Pool
 
 __all__ = ["ApiConfig", "create_app", "run"]
+
+UPLOAD_PATH = "/api/v1/upload"
 
 log = structlog.get_logger()
 
@@ -28,7 +35,7 @@ DESCRIPTION = """Chargers, batteries and what people make of them, in one docume
 
 **EV-CMS** is `/api/v1`, **Mobile** `/api/mobile` with its portal under `/api/mobile/admin`, **Ienerzy** the
 rest of `/api`. Each has its own tokens, envelopes, errors and rate limits. Limits are counted by the process
-that answers. EV-CMS has no payment gateway: a top-up of its wallet completes at once. One-time passwords go
+that answers. Without a payment provider a top-up of an EV-CMS wallet completes at once. One-time passwords go
 out by the configured sender; the default writes them to the log.
 """
 
@@ -39,9 +46,10 @@ def create_app(config: ApiConfig, pool: Pool, bus: Client, clock: Callable[[], i
         title="Gridwire",
         version="0.1.0",
         description=DESCRIPTION,
-        openapi_url="/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=operation_id,
         redirect_slashes=False,  # conflict C01: a slash at the end may be another family's path
     )
     limiter = RateLimiter(config)
@@ -49,12 +57,17 @@ def create_app(config: ApiConfig, pool: Pool, bus: Client, clock: Callable[[], i
     errors.install(app)
     # The last one added is the outermost.
     app.add_middleware(SlashMiddleware)
-    app.add_middleware(BodyLimitMiddleware, bytes_max=config.body_bytes_max)
+    larger = {UPLOAD_PATH: config.upload_bytes_max}
+    app.add_middleware(BodyLimitMiddleware, bytes_max=config.body_bytes_max, larger=larger)
     app.add_middleware(GuardMiddleware)
     app.add_middleware(RateLimitMiddleware, limiter=limiter)
-    for router in (evcms, mobile, mobile_portal, ienerzy, health.router, metrics.router):
+    if config.origins:
+        app.add_middleware(PagesMiddleware, origins=config.origins, elsewhere=PATH)
+    for router in (evcms, uploads.public, mobile, mobile_portal, ienerzy, health.router, metrics.router):
         app.include_router(router)
-    docs.install(app)
+    docs.install(app, PARTS)
+    app.state.hub = Hub(app.state.context)
+    app.mount(PATH, app.state.hub.asgi)
     return app
 
 
@@ -69,13 +82,16 @@ async def run(
 ) -> None:
     """Serve until `stop`; requests under way are finished, within a bound. Raises `ListenError`."""
     listener = listen(config.host, config.port, "The API cannot listen", "GRIDWIRE_HTTP_PORT")
-    server = RoleServer(create_app(config, pool, bus, clock), ready, config.trusted_proxies)
+    app = create_app(config, pool, bus, clock)
+    server = RoleServer(app, ready, config.trusted_proxies)
     try:
-        serving = asyncio.create_task(server.serve([listener]))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        server.should_exit = True
-        await serving
+        async with app.state.hub.running():
+            serving = asyncio.create_task(server.serve([listener]))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            await app.state.hub.end_sockets()
+            server.should_exit = True
+            await serving
     finally:
         listener.close()

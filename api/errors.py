@@ -112,7 +112,7 @@ class Family:
 
 
 FAMILIES = (
-    Family("evcms", re.compile(r"/api/v1(/|$)"), _evcms, 422),
+    Family("evcms", re.compile(r"/(api/v1|uploads)(/|$)"), _evcms, 422),
     Family("mobile", re.compile(r"/api/mobile(/|$)"), _mobile),
     # conflict C01: below /api/auth the slash at the end tells Lithovolt from Ienerzy
     Family(

@@ -18,6 +18,8 @@ from api.errors import Problem, answer
 
 EVCMS_WINDOW_MINUTES = 15
 EVCMS_PREFIX = "/api/v1"
+# A payment provider calls from few addresses, for everybody; what it sends is signed.
+EVCMS_WEBHOOKS = "/api/v1/payments/"
 # Only these two: the paths with a slash at their end belong to another family.
 IENERZY_AUTH = frozenset({"/api/auth/login", "/api/auth/verify-otp"})
 MOBILE_LOGINS = frozenset({"/api/mobile/auth/login", "/api/mobile/admin/login"})
@@ -97,7 +99,10 @@ def too_many_requests(window: Window) -> Problem:
 
 
 class RateLimitMiddleware:
-    """Counts by address; every answer of /api/v1 carries its X-RateLimit headers, refusals and 500 too."""
+    """Counts by address; every answer of /api/v1 carries its X-RateLimit headers, refusals and 500 too.
+
+    But for the webhooks of payment providers, which nobody counts.
+    """
 
     def __init__(self, app: ASGIApp, limiter: RateLimiter) -> None:
         self._app = app
@@ -106,7 +111,7 @@ class RateLimitMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request (ASGI)."""
         path = scope.get("path", "")
-        if scope["type"] != "http":
+        if scope["type"] != "http" or path.startswith(EVCMS_WEBHOOKS):
             await self._app(scope, receive, send)
         elif path == EVCMS_PREFIX or path.startswith(f"{EVCMS_PREFIX}/"):
             window = await self._limiter.evcms(_address(scope))

@@ -1,6 +1,9 @@
 """What happens to a request before it meets a route: unexpected errors, large bodies, trailing slashes."""
 
+from collections.abc import Mapping, Sequence
+
 import structlog
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import Problem, answer
@@ -42,31 +45,53 @@ class GuardMiddleware:
 
 
 class BodyLimitMiddleware:
-    """Refuses bodies of more than `bytes_max` bytes, whether they announce their length or not."""
+    """Refuses bodies of more than `bytes_max` bytes, whether they announce their length or not.
 
-    def __init__(self, app: ASGIApp, bytes_max: int) -> None:
+    `larger`: paths that have a bound of their own.
+    """
+
+    def __init__(self, app: ASGIApp, bytes_max: int, larger: Mapping[str, int] | None = None) -> None:
         self._app = app
         self._bytes_max = bytes_max
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request (ASGI)."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        bytes_max = self._larger.get(scope["path"].rstrip("/"), self._bytes_max)
         read_bytes = 0
 
         async def counted() -> Message:
             nonlocal read_bytes
             message = await receive()
             read_bytes += len(message.get("body", b""))
-            if read_bytes > self._bytes_max:
-                raise self._refusal()
+            if read_bytes > bytes_max:
+                raise Problem(400, "Request body too large", f"At most {bytes_max} bytes are read")
             return message
 
         await self._app(scope, counted, send)
 
-    def _refusal(self) -> Problem:
-        return Problem(400, "Request body too large", f"At most {self._bytes_max} bytes are read")
+
+class PagesMiddleware:
+    """Lets pages of other hosts call the API (CORS), but for `elsewhere`, which looks after itself."""
+
+    def __init__(self, app: ASGIApp, origins: Sequence[str], elsewhere: str) -> None:
+        self._app = app
+        self._elsewhere = elsewhere
+        self._with_headers = CORSMiddleware(
+            app,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+            expose_headers=["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After"],
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request (ASGI)."""
+        is_elsewhere = scope.get("path", "").startswith(self._elsewhere)
+        await (self._app if is_elsewhere else self._with_headers)(scope, receive, send)
 
 
 class SlashMiddleware:

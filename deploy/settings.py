@@ -77,9 +77,34 @@ class Settings(BaseSettings):
     fcm_credentials: Path | None = Field(
         None, description="service account file of Firebase for push; without it they go to the log"
     )
+    smtp_host: str | None = Field(None, description="server that sends e-mail; without it e-mail is logged")
+    smtp_port: int = Field(587, ge=1, le=65_535, description="its port; 465 is usual for tls")
+    smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="of that connection")
+    smtp_user: str = Field("", description="its account")
+    smtp_password: SecretStr | None = Field(None, description="its password")
+    smtp_from: str = Field("", description="whom e-mail comes from: Gridwire <no-reply@example.com>")
     payment_sandbox_secret: SecretStr | None = Field(
         None, description="signs the sandbox payment provider's webhooks; without it there is none"
     )
+    razorpay_key_id: str = Field("", description="Razorpay takes top-ups: id of its API key, as rzp_live_...")
+    razorpay_key_secret: SecretStr | None = Field(None, description="that key's secret")
+    razorpay_webhook_secret: SecretStr | None = Field(
+        None, description="signs Razorpay's webhooks to /api/v1/payments/razorpay/webhook"
+    )
+    public_url: str | None = Field(
+        None, description="where people reach the API, for links; this machine if left out"
+    )
+    web_origins: str = Field(
+        "", description="pages of other hosts that may call the API and open sockets, by commas; * is any"
+    )
+    files_folder: Path | None = Field(
+        None, description="where uploads are kept; files in GRIDWIRE_DATA_DIR if left out"
+    )
+    files_bucket: str = Field("", description="S3-compatible bucket that keeps them instead")
+    files_endpoint: str | None = Field(None, description="URL of its store; Amazon's own if left out")
+    files_region: str = Field("us-east-1", description="its region")
+    files_key_id: str = Field("", description="access key to it")
+    files_key_secret: SecretStr | None = Field(None, description="that key's secret")
     codec_workers: int = Field(1, ge=1, le=64, description="processes for JavaScript codecs, each role")
 
     database_pool_max: int = Field(10, ge=2, description="connections of one process")
@@ -88,8 +113,11 @@ class Settings(BaseSettings):
     evcms_requests_per_15_minutes: int = Field(100, ge=1, description="EV-CMS rate limit, each address")
     ienerzy_auth_per_minute: int = Field(5, ge=1, description="Ienerzy sign-in limit, each address")
     ienerzy_requests_per_minute: int = Field(100, ge=1, description="Ienerzy rate limit, each user")
-    wallet_minimum: int = Field(100, ge=0, description="INR; below it a driver hears of a low balance")
-    wallet_maximum: int = Field(10_000_000, ge=1, description="INR; a top-up beyond it is refused")
+
+    @property
+    def api_url(self) -> str:
+        """Where people reach the API, without a slash at the end."""
+        return (self.public_url or f"http://localhost:{self.http_port}").rstrip("/")
 
     @property
     def log_bytes_max(self) -> int:

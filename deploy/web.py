@@ -14,6 +14,8 @@ from deploy.messages import ListenError
 
 BACKLOG_MAX = 2048
 SHUTDOWN_S_MAX = 10  # for requests under way
+STALLED_MS_MAX = 60_000  # then a client that takes nothing of what is sent to it is given up
+WS_BYTES_MAX = 131_072  # of one message to a WebSocket; the API's sockets take half of it
 
 
 class RoleServer(uvicorn.Server):
@@ -30,6 +32,8 @@ class RoleServer(uvicorn.Server):
                 proxy_headers=bool(trusted_proxies),
                 forwarded_allow_ips=trusted_proxies or None,
                 timeout_graceful_shutdown=SHUTDOWN_S_MAX,
+                ws_max_size=WS_BYTES_MAX,
+                ws_per_message_deflate=False,  # its buffers would be most of what a socket costs
             )
         )
         self._ready = ready
@@ -49,9 +53,12 @@ class RoleServer(uvicorn.Server):
 def listen(host: str, port: int, problem: str, setting: str) -> socket.socket:
     """Take an address. Raises `ListenError` with `problem` and the `setting` to change."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio switches Nagle off only where it is told that this is TCP: else each answer may wait 40 ms
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections have it of their listener
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS_MAX)
         listener.bind((host, port))
         listener.listen(BACKLOG_MAX)
     except OSError as error:

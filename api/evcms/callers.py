@@ -21,9 +21,11 @@ _bearer = HTTPBearer(
 )
 
 
-async def _authenticated(
-    context: Ctx, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> Caller:
+# What a route takes that not everybody needs a token for.
+BearerToken = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+async def _authenticated(context: Ctx, credentials: BearerToken) -> Caller:
     return await authenticate(context, FAMILY, credentials)
 
 
@@ -56,3 +58,8 @@ def user_filter(caller: Caller) -> int | None:
 def owner_filter(caller: Caller) -> int | None:
     """Return whose sessions the caller is bound to by charger: a brand to those at its own."""
     return caller.id if caller.role == "brand" else None
+
+
+def wallet_filter(caller: Caller) -> int | None:
+    """Return whose wallet the caller is bound to: everybody to his own, but an admin."""
+    return None if caller.role == "admin" else caller.id

@@ -28,7 +28,8 @@ async def _by_identity(db: Connection, reference: str) -> ChargerView | None:
 
 
 def _checked(caller: Caller, reference: str, view: ChargerView | None) -> ChargerView:
-    if view is None:
+    is_gone = view is not None and view.registry == "archived" and caller.role == "user"
+    if view is None or is_gone:
         raise not_found("Charger", f"No charger has the id {reference}")
     scope = charger_scope(caller)
     is_foreign = scope.owner_id is not None and view.owner_id != scope.owner_id

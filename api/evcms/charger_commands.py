@@ -49,7 +49,11 @@ PAYLOAD_BYTES_MAX = 131_072  # of its JSON: half of what a charger may be sent i
 _OPEN = frozenset({"queued", "sent"})
 
 
-@router.post("/chargers/{id}/commands", status_code=202)
+@router.post(
+    "/chargers/{id}/commands",
+    status_code=202,
+    responses={200: {"model": Answer[NamedCommand], "description": "It has ended: with its result"}},
+)
 async def send(
     charger_id: Id,
     body: CommandOrder,

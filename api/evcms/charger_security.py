@@ -5,6 +5,7 @@ connection is held while a charger is waited for.
 """
 
 import secrets
+from typing import Any
 
 from fastapi import APIRouter, Response
 
@@ -22,6 +23,7 @@ from api.evcms.schemas.charger_security import (
     SecurityOut,
     SignedOut,
 )
+from api.evcms.schemas.errors import EvcmsError
 from storage.database import Connection
 from storage.queries import certificates
 from storage.queries.charger_security import get_security, set_aliases, set_profile
@@ -36,9 +38,12 @@ router = APIRouter(prefix="/chargers")
 # As hexadecimal 32 characters: OCPP 1.6 A00.FR.205 asks for 16 bytes at least, 2.0.1 for 16 to 40 characters.
 PASSWORD_BYTES = 16
 CERTIFICATES_MAX = 50
+_UNKNOWN: dict[int | str, dict[str, Any]] = {
+    503: {"model": EvcmsError, "description": "Nobody knows whether the charger has it"}
+}
 
 
-@router.post("/{id}/password")
+@router.post("/{id}/password", responses=_UNKNOWN)
 async def password(
     charger_id: Id, caller: BrandOrAdmin, context: Ctx, response: Response
 ) -> Answer[PasswordOut]:

@@ -10,8 +10,8 @@ from api.errors import Problem
 from api.evcms.callers import BrandOrAdmin
 from api.evcms.charger_access import charger_of
 from api.evcms.envelope import Id, Paging
+from api.evcms.moments import Moment, end_of, parse_moment
 from api.evcms.schemas.messages import DIRECTIONS, DirectionName, MessageOut, MessagePage
-from api.evcms.schemas.sessions import Moment, end_of, parse_moment
 from api.fields import OptionalText
 from storage.queries import messages
 

@@ -6,7 +6,7 @@ both are waited for, within bounds, and no database connection is held meanwhile
 
 import secrets
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -24,10 +24,12 @@ from protocols.ocpp import remote
 from protocols.ocpp.remote import Order
 from storage.database import Connection
 from storage.queries import charger_views, remote_sessions, sessions
+from storage.queries.bookings import Booking, booking_that_holds
 from storage.queries.charger_views import ChargerView
 from storage.queries.id_tokens import put_token
 from storage.queries.sessions import SessionDetail
 from storage.queries.users import User, get_user
+from stream.bookings.reservations import give_token
 
 log = structlog.get_logger()
 
@@ -37,23 +39,21 @@ ID_TAG_LIFE = timedelta(days=1)
 
 async def start(context: Context, caller: Caller, order: StartIn) -> SessionDetail:
     """Have the charger begin a session for the driver; raises 400, 403, 404 or 409."""
-    id_tag, number = secrets.token_hex(ID_TAG_BYTES), fresh_number()
+    now = context.now()
     async with context.pool.connection() as db:
         charger = await charger_named(db, caller, order.charger_id)
         driver = await _driver(db, order.user_id)
-        await _refuse_busy(db, charger, order.connector_id)
+        await refuse_busy(db, charger, order.connector_id)
+        booking = await refuse_booked(db, charger, order.connector_id, driver.id, now)
         # One tag for one start: the session that carries it is the one that was asked for. Committed
         # before the call, for the charger asks about the tag before it answers.
-        await put_token(db, id_tag, driver.id, expires_at=context.now() + ID_TAG_LIFE)
-    call_ = remote.start(version_of(charger), order.connector_id, id_tag, number)
-    await _have_accepted(context, charger, call_)
-    session_id = await until(
-        context,
-        lambda db: remote_sessions.find_started(db, charger.device_id, id_tag, number),
-        context.config.session_start_s,
-    )
-    if session_id is None:
-        raise _never_came(charger, "begin a session", context.config.session_start_s)
+        if booking is None:
+            id_tag = secrets.token_hex(ID_TAG_BYTES)
+            await put_token(db, id_tag, driver.id, expires_at=now + ID_TAG_LIFE)
+        else:  # the charger may hold the connector for this one
+            id_tag = booking.id_tag
+            await give_token(db, booking)
+    session_id = await begin(context, charger, order.connector_id, id_tag)
     async with context.pool.connection() as db:
         if order.vehicle_id:
             await remote_sessions.set_vehicle(db, session_id, order.vehicle_id)
@@ -62,17 +62,38 @@ async def start(context: Context, caller: Caller, order: StartIn) -> SessionDeta
     return session
 
 
+async def begin(context: Context, charger: ChargerView, connector_id: int, id_tag: str) -> int:
+    """Have the charger begin a session with a tag that is known here; returns its id. Raises 400 or 409."""
+    number = fresh_number()
+    order = remote.start(version_of(charger), connector_id, id_tag, number)
+    await _have_accepted(context, charger, order)
+    session_id = await until(
+        context,
+        lambda db: remote_sessions.find_started(db, charger.device_id, id_tag, number),
+        context.config.session_start_s,
+    )
+    if session_id is None:
+        raise _never_came(charger, "begin a session", context.config.session_start_s)
+    return session_id
+
+
 async def stop(
     context: Context, caller: Caller, reference: str, reason: str | None
 ) -> tuple[SessionDetail, CdrOut | None]:
     """Have the charger end the session; raises 400, 403 or 404. No record: it is not rated yet."""
     async with context.pool.connection() as db:
         session = await session_of(db, caller, reference)
-        charger = await charger_views.get_view(db, session.device_id)
-    assert charger is not None
     if session.status != "active":
         raise Problem(400, "Session is not active", f"Session {session.id} is {session.status} already")
     log.info("session_stop_requested", session=session.id, by=caller.id, reason=reason)
+    return await end(context, session)
+
+
+async def end(context: Context, session: SessionDetail) -> tuple[SessionDetail, CdrOut | None]:
+    """Have the charger end an active session; raises 400 or 409. No record: it is not rated yet."""
+    async with context.pool.connection() as db:
+        charger = await charger_views.get_view(db, session.device_id)
+    assert charger is not None
     transaction_id = session.transaction_uid or session.transaction_id
     await _have_accepted(context, charger, remote.stop(version_of(charger), transaction_id))
     deadline_s = time.monotonic() + context.config.session_stop_s
@@ -110,7 +131,19 @@ async def _driver(db: Connection, reference: str) -> User:
     return user
 
 
-async def _refuse_busy(db: Connection, charger: ChargerView, connector_id: int) -> None:
+async def refuse_booked(
+    db: Connection, charger: ChargerView, connector_id: int, driver_id: int, now: datetime
+) -> Booking | None:
+    """Raise 409 where another driver's booking holds the connector now; return the driver's own, or None."""
+    booking = await booking_that_holds(db, charger.device_id, connector_id, now)
+    if booking is not None and booking.user_id != driver_id:
+        details = f"Connector {connector_id} of {charger.identity} is booked by another driver at this time"
+        raise Problem(409, "Connector is booked", details)
+    return booking
+
+
+async def refuse_busy(db: Connection, charger: ChargerView, connector_id: int) -> None:
+    """Raise 409 where the connector has a session."""
     running = await sessions.active_session(db, charger.device_id, connector_id)
     if running is not None:
         details = f"Connector {connector_id} of {charger.identity} has session {running.id}: stop it first"

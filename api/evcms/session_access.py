@@ -13,6 +13,7 @@ from protocols.vocabulary import MEASURAND_CODES
 from storage.database import Connection
 from storage.queries import cdrs, charger_views, sessions, users
 from storage.queries.sessions import SessionDetail
+from storage.queries.vehicles import get_vehicle
 
 ENERGY_REGISTER = MEASURAND_CODES["Energy.Active.Import.Register"]
 
@@ -51,7 +52,17 @@ async def record_of(db: Connection, session: SessionDetail) -> CdrOut | None:
         assert first is not None, "a correction refers to its record"
         corrections = [CorrectionOut.of(first, record, corrected_at)]
     driver = None if record.user_id is None else await users.get_user(db, record.user_id)
-    return CdrOut.of(record, session, driver.name if driver else "", corrections)
+    vehicle = await _vehicle_info(db, session)
+    return CdrOut.of(record, session, driver.name if driver else "", vehicle, corrections)
+
+
+async def _vehicle_info(db: Connection, session: SessionDetail) -> str:
+    """Say which of its driver's vehicles a session names; else what it says as it is."""
+    vehicle_id = parse_id(session.vehicle_id or "")
+    vehicle = None if vehicle_id is None else await get_vehicle(db, vehicle_id)
+    if vehicle is None or vehicle.user_id != session.user_id:
+        return session.vehicle_id or ""
+    return f"{vehicle.make} {vehicle.model} ({vehicle.registration_number})"
 
 
 def no_record(session: SessionDetail) -> Problem:

@@ -1,5 +1,6 @@
 """EV-CMS sessions: /api/v1/sessions (EV-045 to EV-051)."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -8,9 +9,9 @@ from api.context import Ctx, Db
 from api.evcms import remote
 from api.evcms.callers import AnyUser, BrandOrAdmin, owner_filter, user_filter
 from api.evcms.envelope import Answer, Id, Paging
+from api.evcms.moments import Moment, end_of, parse_moment
 from api.evcms.schemas.sessions import (
     History,
-    Moment,
     NamedCdr,
     NamedSession,
     SessionPage,
@@ -20,15 +21,20 @@ from api.evcms.schemas.sessions import (
     StopIn,
     Stopped,
     TotalsOut,
-    end_of,
-    parse_moment,
 )
 from api.evcms.session_access import no_record, record_of, session_of, show
 from storage.queries import sessions
+from storage.queries.session_pages import list_sessions_page, session_sums
 
 router = APIRouter(prefix="/sessions")
 
 ACTIVE_MAX = 1_000
+# No session lies beyond, and every zone has a day for these.
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+
+
+def _bounded(moment: datetime) -> datetime:
+    return min(max(moment, EARLIEST), LATEST)
 
 
 @router.get("")
@@ -40,7 +46,7 @@ async def list_sessions(
     status: SessionStatus | None = None,
 ) -> SessionPage:
     """List sessions, newest first: a user's own, those at a brand's chargers, an admin all."""
-    found, total = await sessions.list_sessions(
+    found, total = await list_sessions_page(
         db,
         user_id=user_filter(caller),
         owner_id=owner_filter(caller),
@@ -77,9 +83,9 @@ async def history(
 ) -> History:
     """List ended sessions by when they started, `endDate` included, with sums over all of them."""
     user_id, owner_id = user_filter(caller), owner_filter(caller)
-    from_ = parse_moment(start_date) if start_date else None
-    to = end_of(end_date) if end_date else None
-    found, total = await sessions.list_sessions(
+    from_ = _bounded(parse_moment(start_date)) if start_date else None
+    to = _bounded(end_of(end_date)) if end_date else None
+    found, total = await list_sessions_page(
         db,
         user_id=user_id,
         owner_id=owner_id,
@@ -89,9 +95,7 @@ async def history(
         limit=paging.limit,
         offset=paging.offset,
     )
-    sums = await sessions.session_totals(
-        db, user_id=user_id, owner_id=owner_id, status="completed", from_=from_, to=to
-    )
+    sums = await session_sums(db, user_id=user_id, owner_id=owner_id, status="completed", from_=from_, to=to)
     totals = TotalsOut.of(sums)
     rows = await show(context, db, found)
     return History(success=True, data=rows, sessions=rows, totals=totals, pagination=paging.of(total))

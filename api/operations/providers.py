@@ -1,31 +1,83 @@
-"""Providers outside, from the settings: text messages, push, payments. Used by the composition root."""
+"""Providers outside, from the settings: SMS, push, e-mail, payments, files. Used by the composition root."""
 
 import json
 from collections.abc import Mapping
 
 from deploy.messages import SetupError
 from deploy.settings import Settings, plain
+from stream.files import DiskStore, FileStore, S3Settings, S3Store
+from stream.mail import LogMail, MailProvider, MailSettings, SmtpMail
 from stream.notices import Senders
 from stream.payments import PaymentProvider, SandboxProvider
 from stream.push import Fcm, FcmSettings, LogPush, PushProvider
+from stream.razorpay import Razorpay
 from stream.sms import SmsSettings, sms_provider
 
 
 def senders(settings: Settings) -> Senders:
-    """Return who sends text messages and push; raises `SetupError`."""
+    """Return who sends text messages, push and e-mail; raises `SetupError`."""
     sms = SmsSettings(
         settings.sms_provider, settings.sms_account, plain(settings.sms_secret), settings.sms_sender
     )
     try:
-        return Senders(sms_provider(sms), _push(settings))
+        return Senders(sms_provider(sms), _push(settings), _mail(settings))
     except ValueError as error:
         raise SetupError(f"{error}.", "Check GRIDWIRE_SMS_PROVIDER and what belongs to it.") from error
 
 
 def payments(settings: Settings) -> Mapping[str, PaymentProvider]:
-    """Return the payment providers by name; the first is the app's."""
-    secret = settings.payment_sandbox_secret
-    return {} if secret is None else {"sandbox": SandboxProvider(plain(secret))}
+    """Return the payment providers by name; who names none gets the first. Raises `SetupError`."""
+    found: dict[str, PaymentProvider] = {}
+    razorpay = (
+        settings.razorpay_key_id,
+        plain(settings.razorpay_key_secret),
+        plain(settings.razorpay_webhook_secret),
+    )
+    if all(razorpay):
+        found["razorpay"] = Razorpay(*razorpay)
+    elif any(razorpay):
+        problem = "Razorpay needs a key id, the key's secret and the secret of its webhooks."
+        raise SetupError(problem, "Set GRIDWIRE_RAZORPAY_KEY_ID, _KEY_SECRET and _WEBHOOK_SECRET, or none.")
+    if settings.payment_sandbox_secret is not None:
+        found["sandbox"] = SandboxProvider(plain(settings.payment_sandbox_secret))
+    return found
+
+
+def files(settings: Settings) -> FileStore:
+    """Return where uploads are kept: a folder, or a bucket where one is named. Raises `SetupError`."""
+    if not settings.files_bucket:
+        return DiskStore(settings.files_folder or settings.data_dir / "files")
+    if not settings.files_key_id or settings.files_key_secret is None:
+        problem = "GRIDWIRE_FILES_BUCKET needs a key."
+        raise SetupError(problem, "Set GRIDWIRE_FILES_KEY_ID and GRIDWIRE_FILES_KEY_SECRET.")
+    bucket = S3Settings(
+        bucket=settings.files_bucket,
+        key_id=settings.files_key_id,
+        secret=plain(settings.files_key_secret),
+        endpoint=settings.files_endpoint,
+        region=settings.files_region,
+    )
+    try:
+        return S3Store(bucket)
+    except ValueError as error:
+        raise SetupError(f"{error}.", "Check GRIDWIRE_FILES_ENDPOINT and GRIDWIRE_FILES_REGION.") from error
+
+
+def _mail(settings: Settings) -> MailProvider:
+    if settings.smtp_host is None:
+        return LogMail()
+    server = MailSettings(
+        host=settings.smtp_host,
+        sender=settings.smtp_from,
+        port=settings.smtp_port,
+        security=settings.smtp_security,
+        user=settings.smtp_user,
+        password=plain(settings.smtp_password),
+    )
+    try:
+        return SmtpMail(server)
+    except ValueError as error:
+        raise SetupError(f"{error}.", "Check GRIDWIRE_SMTP_FROM and GRIDWIRE_SMTP_SECURITY.") from error
 
 
 def _push(settings: Settings) -> PushProvider:

@@ -1,6 +1,6 @@
 """EV-CMS chargers (EV-029 to EV-032, EV-038): what each role sees, and commands over the real bus."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from storage.database import Pool
 from storage.queries import chargers, stations
-from tests.api.helpers import CHARGER, Person, begin_session, gateway, make_charger, result
+from tests.api.helpers import CHARGER, Clock, Person, begin_session, gateway, make_charger, result
 
 URL = "/api/v1/chargers"
 KEYS = {
@@ -106,13 +106,15 @@ async def test_filters(api: httpx.AsyncClient, driver: Person, brand: Person, po
     assert shown["stationId"] == str(station.id)
 
 
-async def test_stats(api: httpx.AsyncClient, driver: Person, pool: Pool) -> None:
+async def test_stats(api: httpx.AsyncClient, driver: Person, pool: Pool, clock: Clock) -> None:
     first = await make_charger(pool, "CP-1")
     await make_charger(pool, "CP-2", online=False)
-    await begin_session(pool, first, driver.id, datetime.now(UTC))
+    await begin_session(pool, first, driver.id, clock.moment() - timedelta(hours=6))
     data = (await api.get(f"{URL}/stats", headers=driver.headers)).json()["data"]
     counts = {"totalChargers": 2, "online": 1, "offline": 1, "faulted": 0}
-    assert data == {**counts, "utilization": 50.0}
+    assert data == {**counts, "utilization": 12.5}
+    elsewhere = await api.get(f"{URL}/stats", params={"stationId": "7"}, headers=driver.headers)
+    assert elsewhere.json()["data"]["totalChargers"] == 0
 
 
 async def test_live_status(api: httpx.AsyncClient, driver: Person, pool: Pool) -> None:

@@ -46,7 +46,7 @@ async def end_session(
             reason="Remote",
         )
         if rated:
-            await rate_session(db, session_id, 0)
+            await rate_session(db, session_id)
 
 
 async def charged(pool: Pool, device_id: int, user_id: int, at: datetime = NOON) -> int:
@@ -195,9 +195,9 @@ async def test_a_corrected_record_shows_what_it_said_before(
     ending = Ending(session_id, "silent", "completed", end, end, 11_000, 11_000, "Other")
     async with pool.connection() as db:
         assert await close_session(db, ending, end)
-        await rate_session(db, session_id, 0)
+        await rate_session(db, session_id)
         await late_stop(db, session_id, Stop(end + timedelta(hours=1), end, 21_000, "Local"))
-        await rate_session(db, session_id, 0)
+        await rate_session(db, session_id)
     shown = (await api.get(f"{URL}/{session_id}/cdr", headers=driver.headers)).json()["data"]["cdr"]
     assert (shown["energyConsumed"], shown["totalCost"], shown["isEstimated"]) == (20, 354, False)
     assert [line["amount"] for line in shown["lines"]] == [300, 0, 54]
@@ -367,3 +367,15 @@ async def test_who_may_start(
     for fields in wrong:
         answer = await api.post(URL, json=order(driver, **fields), headers=brand.headers)
         assert answer.status_code == 422
+
+
+async def test_a_history_from_the_first_day_to_the_last(
+    api: httpx.AsyncClient, driver: Person, admin: Person
+) -> None:
+    spans = (("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"), ("9999-12-31", "0001-01-01"))
+    for start, end in spans:
+        query = {"startDate": start, "endDate": end}
+        for person in (driver, admin):
+            answer = await api.get(f"{URL}/history", params=query, headers=person.headers)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["data"] == []

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 
 import httpx
@@ -12,7 +13,7 @@ from api.app import run
 from api.config import ApiConfig
 from storage.database import Pool
 from stream.log import LogConfig, ensure_log
-from tests.api.helpers import Clock
+from tests.api.helpers import Clock, Service
 
 
 async def test_alive_and_ready(api: httpx.AsyncClient, bus: Client) -> None:
@@ -65,3 +66,24 @@ async def test_the_role_serves_until_it_is_stopped(
         await role
     with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=1):
         pass
+
+
+async def test_pages_of_other_hosts_may_call_where_they_are_named(
+    make_service: Callable[..., Service],
+) -> None:
+    page = {"Origin": "https://dash.example"}
+    asked = {
+        **page,
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    named, unnamed = make_service(web_origins="https://dash.example").client, make_service().client
+    allowed = await named.options("/api/v1/profile", headers=asked)
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, page["Origin"])
+    answer = await named.get("/api/v1/profile", headers=page)
+    assert answer.status_code == 401
+    assert answer.headers["access-control-allow-origin"] == page["Origin"]
+    assert "X-RateLimit-Remaining" in answer.headers["access-control-expose-headers"]
+    other = await named.get("/api/v1/profile", headers={"Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in other.headers
+    assert "access-control-allow-origin" not in (await unnamed.get("/api/v1/profile", headers=page)).headers

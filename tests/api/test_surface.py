@@ -12,11 +12,14 @@ PUBLIC = {
     ("post", "/api/v1/auth/register"),
     ("post", "/api/v1/auth/login"),
     ("post", "/api/v1/auth/refresh-token"),
+    ("get", "/api/v1/auth/verify-email"),  # by the token of its link
+    ("post", "/api/v1/auth/verify-email"),
     ("post", "/api/auth/login"),
     ("post", "/api/auth/verify-otp"),
     ("post", "/api/mobile/auth/login"),
     ("post", "/api/mobile/admin/login"),
     ("post", "/api/mobile/payments/{provider}/webhook"),  # signed by the provider
+    ("post", "/api/v1/payments/{provider}/webhook"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -25,16 +28,74 @@ METHODS = {"get", "post", "put", "patch", "delete", "head", "options"}
 CONTRACT = """
 post /api/v1/auth/register | post /api/v1/auth/login | post /api/v1/auth/refresh-token
 get /api/v1/auth/me | put /api/v1/auth/change-password | post /api/v1/auth/logout
+get /api/v1/auth/verify-email | post /api/v1/auth/verify-email # extension
+post /api/v1/auth/verify-email/resend # extension
+get /api/v1/profile | put /api/v1/profile | put /api/v1/profile/preferences
+get /api/v1/profile/vehicles | post /api/v1/profile/vehicles | get /api/v1/profile/vehicles/{vehicleId}
+put /api/v1/profile/vehicles/{vehicleId} | delete /api/v1/profile/vehicles/{vehicleId}
+patch /api/v1/profile/vehicles/{vehicleId}/set-default
+get /api/v1/profile/vehicles/{vehicleId}/history | get /api/v1/profile/vehicles/{vehicleId}/stats
+get /api/v1/admin/users | get /api/v1/admin/users/{id} | put /api/v1/admin/users/{id}
+put /api/v1/admin/users/{id}/status | delete /api/v1/admin/users/{id} | patch /api/v1/admin/users/{id}/restore
+post /api/v1/partners | get /api/v1/partners
+get /api/v1/kyc/status | post /api/v1/kyc/submit | get /api/v1/kyc/list | get /api/v1/kyc/users/{userId}
+put /api/v1/kyc/users/{userId}/verify
+get /api/v1/settings | put /api/v1/settings
+get /api/v1/billing/invoices | get /api/v1/billing/invoices/{id} | post /api/v1/billing/invoices
+post /api/v1/billing/invoices/{id}/send
+post /api/v1/billing/invoices/{id}/pay | post /api/v1/billing/invoices/{id}/cancel # extension
+get /api/v1/billing/invoices/{id}/pdf # extension
 get /api/v1/profile/wallet | post /api/v1/profile/wallet/topup | get /api/v1/profile/wallet/transactions
+post /api/v1/profile/wallet/pay | get /api/v1/billing/transactions
+get /api/v1/billing/refunds | post /api/v1/billing/refunds | get /api/v1/billing/refunds/{id}
+put /api/v1/billing/refunds/{id}/process
+post /api/v1/profile/wallet/topup/verify | post /api/v1/payments/{provider}/webhook # extension
 get /api/v1/chargers | get /api/v1/chargers/stats | get /api/v1/chargers/{id}
 get /api/v1/chargers/{id}/status | post /api/v1/chargers/{id}/command
+post /api/v1/chargers | put /api/v1/chargers/{id} | get /api/v1/chargers/{id}/maintenance-history
+patch /api/v1/chargers/{id}/archive | patch /api/v1/chargers/{id}/restore
+get /api/v1/stations | get /api/v1/stations/nearby | get /api/v1/stations/{id}
+get /api/v1/stations/{id}/availability
+post /api/v1/stations | put /api/v1/stations/{id} | delete /api/v1/stations/{id}
+put /api/v1/stations/{id}/favourite | delete /api/v1/stations/{id}/favourite # extension
+get /api/v1/profile/favourites # extension
+get /api/v1/admin/stations | put /api/v1/admin/stations/{id}/verify
+delete /api/v1/admin/stations/{id} | patch /api/v1/admin/stations/{id}/restore
+get /api/v1/admin/reviews | put /api/v1/admin/reviews/{id}/moderate
+post /api/v1/partners/franchises | get /api/v1/partners/franchises
+get /api/v1/partners/franchises/{franchiseId}
+get /api/v1/franchises | post /api/v1/franchises | get /api/v1/franchises/{id}
+put /api/v1/franchises/{id} | delete /api/v1/franchises/{id} | get /api/v1/franchises/{id}/staff
+post /api/v1/franchises/{id}/staff | delete /api/v1/franchises/{id}/staff/{staffId} # extension
+get /api/v1/admin/dashboard | get /api/v1/dashboard/stats
+get /api/v1/analytics/revenue | get /api/v1/analytics/charger-stats
+get /api/v1/analytics/session-summary | get /api/v1/analytics/user-activity
+get /api/v1/billing/reports/daily | get /api/v1/billing/reports/monthly | get /api/v1/billing/export
+get /api/v1/notifications | delete /api/v1/notifications | post /api/v1/notifications
+get /api/v1/notifications/preferences | put /api/v1/notifications/preferences
+put /api/v1/notifications/read-all | post /api/v1/notifications/bulk
+get /api/v1/notifications/{id} | delete /api/v1/notifications/{id} | patch /api/v1/notifications/{id}/read
+post /api/v1/notifications/push-tokens | delete /api/v1/notifications/push-tokens # extension
+get /api/v1/maintenance | post /api/v1/maintenance | get /api/v1/maintenance/stats
+post /api/v1/maintenance/schedule | get /api/v1/maintenance/{id} | put /api/v1/maintenance/{id}
+delete /api/v1/maintenance/{id} | put /api/v1/maintenance/{id}/start | put /api/v1/maintenance/{id}/complete
+get /api/v1/support/tickets | post /api/v1/support/tickets | get /api/v1/support/stats
+get /api/v1/support/tickets/{id} | put /api/v1/support/tickets/{id}
+post /api/v1/support/tickets/{id}/comments | post /api/v1/support/tickets/{id}/rate
 get /api/v1/sessions | post /api/v1/sessions | get /api/v1/sessions/active | get /api/v1/sessions/history
 get /api/v1/sessions/{id} | post /api/v1/sessions/{id}/stop | get /api/v1/sessions/{id}/cdr
+get /api/v1/bookings | post /api/v1/bookings | get /api/v1/bookings/{id} | get /api/v1/admin/bookings
+put /api/v1/bookings/{id}/start | put /api/v1/bookings/{id}/complete | put /api/v1/bookings/{id}/cancel
+post /api/v1/pricing/calculate | get /api/v1/pricing/preview/{stationId} | get /api/v1/pricing/rules
+get /api/v1/pricing/rules/{id} | post /api/v1/pricing/rules | put /api/v1/pricing/rules/{id}
+delete /api/v1/pricing/rules/{id}
 post /api/auth/login | post /api/auth/verify-otp
 get /api/batteries | post /api/batteries | get /api/batteries/health-report | get /api/batteries/{serial}
 post /api/batteries/{serial}/control | put /api/batteries/{serial}/assign
 get /api/batteries/{serial}/health | get /api/batteries/{serial}/alarms # extension
 get /healthz | get /readyz | get /metrics
+post /api/v1/upload | get /uploads/{type}/{filename}
+get /api/v1/uploads/{filename}/link # extension
 post /api/v1/chargers/{id}/password | put /api/v1/chargers/{id}/security-profile
 get /api/v1/chargers/{id}/certificates
 get /api/v1/chargers/{id}/messages

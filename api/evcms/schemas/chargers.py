@@ -1,18 +1,29 @@
-"""EV-CMS chargers: the object, its live status, statistics and commands."""
+"""EV-CMS chargers: the object, its registration, live status, statistics and commands."""
 
-from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Collection, Iterable, Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
 
-from api.evcms.envelope import Maybe, Named, Out, Page, Time
+from api.evcms.envelope import Maybe, Named, Out, Page, Rows, Time
+from api.evcms.schemas.connector_states import ChargerWord, charger_word
+from api.evcms.schemas.maintenance import RecordOut
+from api.evcms.schemas.stations import ConnectorType
+from api.fields import Text
 from protocols.vocabulary import LOCATION_CODES, MEASURAND_CODES, PHASE_CODES
 from storage.queries.charger_views import ChargerTotals, ChargerView, ConnectorView
 from storage.queries.samples import ChargerValue
 
 ChargerStatus = Literal["Online", "Offline", "Faulted", "Maintenance"]
-ConnectorStatus = Literal["Available", "Charging", "Faulted", "Unavailable"]
-ConnectorType = Literal["Type2", "CCS", "CHAdeMO"]
 Command = Literal[
     "Reset",
     "Unlock",
@@ -29,40 +40,26 @@ Command = Literal[
 CONNECTOR_ID_MAX = 32_767
 W_PER_KW = 1_000
 
-# OCPP 1.6 section 7.7 in the four words of this API (conflict C57): charging is being occupied.
-_PRINTED: dict[str, ConnectorStatus] = {
-    "Available": "Available",
-    "Preparing": "Charging",
-    "Charging": "Charging",
-    "SuspendedEV": "Charging",
-    "SuspendedEVSE": "Charging",
-    "Finishing": "Charging",
-    "Reserved": "Unavailable",
-    "Unavailable": "Unavailable",
-    "Faulted": "Faulted",
-}
-
 
 class ConnectorOut(Out):
-    """One connector; `power` in kW. That of an offline charger is Unavailable, whatever it said last."""
+    """One connector; `power` in kW. That of a charger that is not ready for use is Unavailable."""
 
     connector_id: int
     type: ConnectorType
     power: float
-    status: ConnectorStatus
+    status: ChargerWord
     current_session: Maybe[str]
 
     @classmethod
-    def of(cls, connector: ConnectorView, is_offline: bool) -> "ConnectorOut":
+    def of(cls, connector: ConnectorView) -> "ConnectorOut":
         """Show `connector`."""
-        status = "Unavailable" if is_offline else _PRINTED.get(connector.status, "Unavailable")
         session = None if connector.session_id is None else str(connector.session_id)
         return cls.model_validate(
             {
                 "connector_id": connector.connector_id,
                 "type": connector.type,
                 "power": connector.power_kw,
-                "status": status,
+                "status": charger_word(connector.status),
                 "current_session": session,
             }
         )
@@ -87,7 +84,6 @@ class ChargerOut(Out):
     @classmethod
     def of(cls, view: ChargerView, connectors: Iterable[ConnectorView]) -> "ChargerOut":
         """Show a charger with those of `connectors` that are its own."""
-        is_offline = view.status == "Offline"
         own = [each for each in connectors if each.device_id == view.device_id]
         return cls.model_validate(
             {
@@ -100,7 +96,7 @@ class ChargerOut(Out):
                 "firmware_version": view.firmware or "",
                 "status": view.status,
                 "last_heartbeat": view.last_heartbeat_at,
-                "connectors": [ConnectorOut.of(each, is_offline) for each in own],
+                "connectors": [ConnectorOut.of(each) for each in own],
                 "location": view.station_name or "",
                 "is_archived": view.registry == "archived",
             }
@@ -119,8 +115,17 @@ class ChargerPage(Page[ChargerOut]):
     chargers: list[ChargerOut]
 
 
+class HistoryRows(Rows[RecordOut]):
+    """The work on one charger, newest first."""
+
+    history: list[RecordOut]
+
+
 class ChargerStats(Out):
-    """Numbers of chargers. `utilization`: percent of connectors with an open session now, one decimal."""
+    """Numbers of chargers. `utilization`: percent of the last 24 hours in which connectors held a session.
+
+    The mean over all chargers, one decimal; of a charger, the mean over its connectors.
+    """
 
     total_chargers: int
     online: int
@@ -129,15 +134,15 @@ class ChargerStats(Out):
     utilization: float
 
     @classmethod
-    def of(cls, totals: ChargerTotals) -> "ChargerStats":
-        """Show `totals`; without connectors nothing is utilized."""
-        share = 100 * totals.occupied / totals.connectors if totals.connectors else 0.0
+    def of(cls, totals: ChargerTotals, shares: Collection[float]) -> "ChargerStats":
+        """Show `totals`; `shares`: of each charger's time, 0 to 1. Without chargers nothing is utilized."""
+        share = sum(shares) / len(shares) if shares else 0.0
         return cls(
             total_chargers=totals.total,
             online=totals.online,
             offline=totals.offline,
             faulted=totals.faulted,
-            utilization=round(min(share, 100.0), 1),
+            utilization=round(100 * share, 1),
         )
 
 
@@ -178,6 +183,47 @@ def _power_w(values: Sequence[ChargerValue], connector_id: int) -> float:
     return own.get(PHASE_CODES[None], sum(own.values()))
 
 
+def _identity(text: str) -> str:
+    if not text.isprintable() or "/" in text:
+        raise ValueError("must be printable, without a slash: the charger's URL ends in it")
+    return text
+
+
+Identity = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=48), AfterValidator(_identity)
+]
+# Requests say `name`, the object says `chargerName` (conflict C58).
+Name = Annotated[Text, Field(validation_alias=AliasChoices("name", "chargerName"))]
+OptionalName = Annotated[Text | None, Field(validation_alias=AliasChoices("name", "chargerName"))]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class ChargerIn(_In):
+    """A new charger; `chargerId` is its OCPP identity, the end of the URL that it connects to."""
+
+    charger_id: Identity
+    name: Name
+    station_id: Text
+    manufacturer: Text
+    model: Text
+
+
+class ChargerChange(_In):
+    """What is given is set. Maintenance takes the charger out of use, each other status puts it back.
+
+    Extensions: `stationId` moves it, `manufacturer` and `model` describe it until it boots.
+    """
+
+    name: OptionalName = None
+    status: ChargerStatus | None = None
+    station_id: Text | None = None
+    manufacturer: Text | None = None
+    model: Text | None = None
+
+
 class CommandIn(BaseModel):
     """A command: Reset and Unlock, and, beyond the documentation, OCPP 1.6's other core commands.
 
@@ -198,9 +244,6 @@ class CommandIn(BaseModel):
         if unlocks and self.connector_id is None and "connectorId" not in self.params:
             raise ValueError("connectorId is required to unlock a connector")
         return self
-
-
-assert set(get_args(ConnectorStatus)) == set(_PRINTED.values())
 
 
 class CommandResult(Out):

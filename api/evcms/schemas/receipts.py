@@ -21,9 +21,10 @@ S_PER_MINUTE = 60
 class LineOut(Out):
     """One line; the `amount`s of all lines make the record's `totalCost`. Money in units of its currency.
 
-    `component`: energy, time, idle, flat, minimum, maximum or tax. `quantity` is in `unit` (Wh, s, session;
-    of a tax the currency), steps included; `price` is `per` kwh, minute, hour or session; of a tax percent.
-    A record from before lines were kept has its parts as lines, without what it does not tell.
+    `component`: energy, time, idle, parking, flat, surcharge, discount, minimum, maximum, fee or tax.
+    `quantity` is in `unit` (Wh, s, session; of a part of other lines, as a tax is one, the currency), steps
+    included; `price` is `per` kwh, minute, hour or session; of a part percent. A record from before lines
+    were kept has its parts as lines, without what it does not tell.
     """
 
     component: str
@@ -101,14 +102,14 @@ def lines_of(record: Cdr) -> list[LineOut]:
 def _line(line: Mapping[str, Any], currency: str) -> LineOut:
     """A line as `stream.rating.charges` writes it."""
     quantity, price = Decimal(str(line["quantity"])), Decimal(str(line["price"]))
-    is_tax = line["component"] == "tax"
+    is_part = line["per"] == "basis_points"
     return LineOut(
         component=line["component"],
         name=line["name"],
-        quantity=float(quantity / MINOR_PER_MAJOR if is_tax else quantity),
-        unit=currency if is_tax else line["unit"],
-        price=float(price / (BASIS_POINTS_PER_PERCENT if is_tax else MINOR_PER_MAJOR)),
-        per="percent" if is_tax else line["per"],
+        quantity=float(quantity / MINOR_PER_MAJOR if is_part else quantity),
+        unit=currency if is_part else line["unit"],
+        price=float(price / (BASIS_POINTS_PER_PERCENT if is_part else MINOR_PER_MAJOR)),
+        per="percent" if is_part else line["per"],
         amount=money(line["amount_minor"]),
     )
 

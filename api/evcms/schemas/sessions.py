@@ -1,46 +1,19 @@
 """EV-CMS charging sessions and charge detail records."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.evcms.envelope import Maybe, Named, Out, Page, Rows, Time
-from api.evcms.schemas.chargers import CONNECTOR_ID_MAX
 from api.evcms.schemas.receipts import WH_PER_KWH, CorrectionOut, LineOut, lines_of, minutes
 from api.fields import OptionalText, Text, money
+from protocols.ocpp.meter_values import CONNECTOR_ID_MAX
 from storage.queries.cdrs import Cdr
 from storage.queries.sessions import SessionDetail, SessionTotals
 
 SessionStatus = Literal["active", "completed", "failed"]
-DATE_CHARACTERS = len("2026-01-31")
-
-
-def parse_moment(text: str) -> datetime:
-    """Read an ISO 8601 date or date-time; without a zone it is UTC. Raises ValueError."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ValueError("must be an ISO 8601 date or date-time") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _from(text: str) -> str:
-    parse_moment(text)
-    return text
-
-
-Moment = Annotated[str, StringConstraints(max_length=40), AfterValidator(_from)]
-
-
-def end_of(text: str) -> datetime:
-    """Return the first instant behind `text`: a date includes its whole day, a date-time only itself."""
-    moment = parse_moment(text)
-    is_date = len(text) <= DATE_CHARACTERS
-    last = moment.date() >= date.max
-    step = timedelta(days=1) if is_date else timedelta(microseconds=1)
-    return moment if last else moment + step
 
 
 class StartIn(BaseModel):
@@ -166,7 +139,9 @@ class History(SessionPage):
 class PricingOut(Out):
     """How a total came about, in rupees; `energy_rate` is per kWh.
 
-    `time_fee`, `flat_fee` and `adjustment` (by a minimum, or negative by a maximum) are extensions.
+    The total is the sum of all but the rate, the discount taken off. Extensions: `peak_hour_charge`,
+    `discount`, `platform_fee`, `time_fee`, `flat_fee` and `adjustment` (by a minimum, or negative by a
+    maximum).
     """
 
     energy_rate: float
@@ -175,6 +150,9 @@ class PricingOut(Out):
     time_fee: float
     flat_fee: float
     adjustment: float
+    peak_hour_charge: float
+    discount: float
+    platform_fee: float
     gst: float
 
 
@@ -205,7 +183,12 @@ class CdrOut(Out):
 
     @classmethod
     def of(
-        cls, record: Cdr, session: SessionDetail, user_name: str, corrections: list[CorrectionOut]
+        cls,
+        record: Cdr,
+        session: SessionDetail,
+        user_name: str,
+        vehicle_info: str,
+        corrections: list[CorrectionOut],
     ) -> "CdrOut":
         """Show the latest record of a stopped session."""
         facts: dict[str, Any] = {
@@ -214,7 +197,7 @@ class CdrOut(Out):
             "user_name": user_name,
             "charger_id": session.charger_identity,
             "connector_id": session.connector_id,
-            "vehicle_info": session.vehicle_id or "",
+            "vehicle_info": vehicle_info,
             "start_time": session.started_at,
             "end_time": session.ended_at,
             "duration": minutes(record.duration_s),
@@ -234,6 +217,9 @@ class CdrOut(Out):
             time_fee=money(record.time_minor),
             flat_fee=money(record.flat_minor),
             adjustment=money(record.adjustment_minor),
+            peak_hour_charge=money(record.peak_minor),
+            discount=money(record.discount_minor),
+            platform_fee=money(record.platform_fee_minor),
             gst=money(record.gst_minor),
         )
         return cls.model_validate({**facts, "pricing": pricing})
