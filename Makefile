@@ -11,7 +11,7 @@ JOBS ?= 3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test check format lock bench foreign clean
+.PHONY: help install up test check format lock bench foreign clients postman clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,12 +47,31 @@ format: $(VENV)/dev.stamp ## format and mend what ruff can
 bench: $(VENV)/dev.stamp ## measure beside the peers; writes benchmarks/results/
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-foreign: ## install the foreign OCPP client of npm that the tests drive
+foreign: ## install the foreign clients of npm that the tests drive
 	@cd tests/foreign && npm ci --no-audit --no-fund --loglevel=error
+	@cd tests/foreign/evcms && npm ci --no-audit --no-fund --loglevel=error
+
+.venv-clients/stamp: tests/foreign/clients/requirements.lock
+	@test -x .venv-clients/bin/python || $(PYTHON) -m venv .venv-clients
+	@.venv-clients/bin/pip install --disable-pip-version-check -q --require-hashes -r $<
+	@touch $@
+
+clients: $(VENV)/runtime.stamp .venv-clients/stamp ## generate clients of the EV-CMS API into build/clients
+	@rm -rf build/clients && mkdir -p build/clients/typescript build/clients/python
+	@$(BIN)/python -m api.operations.client_files documents build/clients/documents
+	@.venv-clients/bin/openapi-python-client generate --path build/clients/documents/evcms.json --meta none \
+		--config tests/foreign/clients/python.yaml --output-path build/clients/python/gridwire_evcms
+	@if command -v npm >/dev/null; then cd tests/foreign/clients && npm ci --no-audit --no-fund --loglevel=error \
+		&& npx openapi-typescript ../../../build/clients/documents/evcms.json -o ../../../build/clients/typescript/evcms.d.ts; \
+		else echo "no npm: no TypeScript client"; fi
+
+postman: $(VENV)/runtime.stamp ## write the Postman collection of the EV-CMS API, docs/postman
+	@$(BIN)/python -m api.operations.client_files postman docs/postman/gridwire-evcms.postman_collection.json
 
 lock: $(VENV)/dev.stamp ## resolve the lock files anew (needs uv)
 	@uv pip compile -q pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock
 	@uv pip compile -q pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements-dev.lock
+	@cd tests/foreign/clients && uv pip compile -q requirements.in --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock
 
 clean: ## remove the virtual environment and caches, not the data
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	@rm -rf $(VENV) .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

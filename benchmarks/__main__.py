@@ -10,7 +10,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from benchmarks import codecs, health, ocpp, ocpp_memory, writer
+from benchmarks import codecs, evcms_api, health, ocpp, ocpp_memory, writer
 from benchmarks.report import print_table, write_results
 from deploy.temporary import temporary_nats, temporary_postgres
 from storage.migrate import migrate
@@ -33,11 +33,13 @@ def main(
                 second = asyncio.run(ocpp.measure(postgres.url, nats.url, seconds=seconds))
             with console.status("memory for each OCPP socket ..."):
                 third = asyncio.run(ocpp_memory.measure(postgres.url, nats.url))
+            with console.status("the EV-CMS family on a million sessions beside a bare endpoint ..."):
+                lists = asyncio.run(evcms_api.measure(postgres.url, nats.url))
     with console.status("payload codecs, warm beside a fresh context each time ..."):
         decodes = codecs.measure()
     with console.status("battery cycles beside the rainflow package ..."):
         cycles = health.measure()
-    measurements = [first, second, third, *decodes, cycles]
+    measurements = [first, second, third, *lists, *decodes, cycles]
     print_table(measurements, console)
     console.print(f"written: {write_results(measurements, datetime.now(UTC))}")
 
