@@ -17,6 +17,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 RESULTS = Path(__file__).parent / "results"
+PANELS_A_LINE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,12 @@ def write_results(measurements: Sequence[Measurement], now: datetime) -> Path:
 
 def _plot(measurements: Sequence[Measurement], path: Path, date: str) -> None:
     """Draw ours and the peer's side by side, a panel each: the units differ."""
-    figure, panels = plt.subplots(1, len(measurements), figsize=(4.5 * len(measurements), 3.6), squeeze=False)
-    for panel, row in zip(panels[0], measurements, strict=True):
+    lines = -(-len(measurements) // PANELS_A_LINE)
+    size = (4.5 * PANELS_A_LINE, 3.6 * lines)
+    figure, panels = plt.subplots(lines, PANELS_A_LINE, figsize=size, squeeze=False)
+    for panel in panels.flat[len(measurements) :]:
+        panel.set_visible(False)
+    for panel, row in zip(panels.flat, measurements, strict=False):
         bars = panel.bar(["Gridwire", row.peer_name], [row.ours, row.peer], color=["#1f6f54", "#9aa5a0"])
         panel.bar_label(bars, fmt="{:,.0f}")
         panel.set_title(f"{row.name}: {row.ratio:.2f}x")

@@ -5,6 +5,7 @@ Mounted by `gridwire.py`. Frames come from the message log; the file is `protoco
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TextIO
@@ -28,6 +29,8 @@ ocpp_app = typer.Typer(no_args_is_help=True, help="OCPP frames of chargers.")
 
 PAGE = 1_000
 FRAMES_MAX = recording.LINES_MAX - 1
+UNNUMBERED = 0  # generation of a frame whose socket had none yet
+EARLY_MAX = 1_000  # such frames of one socket
 
 
 @ocpp_app.callback()
@@ -82,7 +85,7 @@ async def write_recording(
     if charger is None:
         raise SetupError(f"No charger {identity} is registered.", "See: gridwire devices list")
     count, first = 0, None
-    async for message in _frames(connection, charger.device_id, from_, to):
+    async for message in _of_sockets(_frames(connection, charger.device_id, from_, to)):
         if first is None:
             first = message
             _write(file, _header(charger, VERSIONS[first.version]), alias)
@@ -103,6 +106,21 @@ async def _frames(
         for message in page:
             yield message
         last = page[-1]
+
+
+async def _of_sockets(messages: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    """Give frames that came before the database had numbered their socket the number of those after them."""
+    early: list[Message] = []
+    async for message in messages:
+        if message.generation == UNNUMBERED and len(early) < EARLY_MAX:
+            early.append(message)
+            continue
+        for each in early:
+            yield replace(each, generation=message.generation)
+        early.clear()
+        yield message
+    for each in early:
+        yield each
 
 
 def _check(message: Message, first: Message, count: int) -> None:

@@ -8,6 +8,7 @@ ALTER TABLE users
     ADD COLUMN deleted_at timestamptz,
     ADD COLUMN status_reason text;
 CREATE INDEX users_evcms ON users (id DESC) WHERE system = 'evcms';
+CREATE INDEX users_evcms_filter ON users (role, status, id DESC) WHERE system = 'evcms';
 CREATE INDEX users_search ON users USING gin ((name || ' ' || coalesce(email, '')) gin_trgm_ops) WHERE system = 'evcms';
 
 CREATE TABLE vehicles (
@@ -131,6 +132,7 @@ ALTER TABLE stations
     ADD COLUMN updated_at timestamptz NOT NULL DEFAULT now(),
     ADD COLUMN deleted_at timestamptz,
     ADD CHECK ((latitude IS NULL) = (longitude IS NULL));
+CREATE INDEX devices_vendor ON devices (lower(vendor)) WHERE kind = 'charger';
 CREATE INDEX stations_owner ON stations (owner_id, id);
 CREATE INDEX stations_status ON stations (status, id) WHERE deleted_at IS NULL;
 CREATE INDEX stations_place ON stations USING gist (point(longitude, latitude)) WHERE deleted_at IS NULL AND latitude IS NOT NULL;

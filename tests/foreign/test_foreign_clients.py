@@ -44,7 +44,7 @@ async def check_stored(pool: Pool, bus: Client, user_id: int, meter_stop_wh: int
         rows = await (await connection.execute(query)).fetchall()
         tasks = await (await connection.execute("SELECT kind FROM outbox")).fetchall()
     assert rows == [(user_id, "completed", 100, meter_stop_wh)]
-    assert tasks == [("rate_session",)]
+    assert sorted(tasks) == [("rate_session",), ("tell_session_started",)]
     assert (await log_rows(bus, "charger_samples"))["value"] == [1250.0]
 
 

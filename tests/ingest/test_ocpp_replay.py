@@ -116,6 +116,30 @@ async def recorded(pool: Pool, bus: Client, path: Path, *options: str) -> record
     return load(path)
 
 
+@pytest.mark.usefixtures("database_named")
+async def test_frames_before_their_socket_had_a_number_belong_to_those_after_them(
+    pool: Pool, bus: Client, tmp_path: Path
+) -> None:
+    device = await add_charger(pool, "CP1")
+    await add_driver(pool, "CARD")
+    async with system(pool, bus) as running:
+        await scenario(running, device.id)
+        await eventually(lambda: stored(pool, 18))
+    first = "SELECT min(ts) FROM ocpp_messages WHERE generation = %s"
+    early = f"UPDATE ocpp_messages SET generation = 0 WHERE ts = ({first})"
+    async with pool.connection() as connection:
+        for generation in (1, 2):
+            await connection.execute(early, (generation,))
+    path = tmp_path / "session.jsonl"
+    result = await asyncio.to_thread(command, "CP1", *times(), "--out", str(path))
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert [line.connection for line in load(path).lines] == [1] * 14 + [2] * 4
+
+
+async def stored(pool: Pool, count: int) -> bool:
+    return await rows(pool) == count
+
+
 @pytest.fixture
 def database_named(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRIDWIRE_DATABASE_URL", database_url)

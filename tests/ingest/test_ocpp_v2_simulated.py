@@ -38,7 +38,8 @@ async def test_a_simulated_charger_is_billed_for_what_it_delivered(
         for session in (await list_sessions(connection, limit=20))[0]:
             await rate_session(connection, session.id)
         rated, count = await list_sessions(connection, limit=20)
-        due = await (await connection.execute("SELECT payload->>'session_id' FROM outbox")).fetchall()
+        rating = "SELECT payload->>'session_id' FROM outbox WHERE kind = 'rate_session'"
+        due = await (await connection.execute(rating)).fetchall()
     assert count == len(begun) == len(ended) >= 4
     assert {each.transaction_uid: each.energy_wh for each in rated} == {
         uid: meter_stop_wh - begun[uid] for uid, meter_stop_wh in ended.items()

@@ -38,7 +38,7 @@ from tests.api.evcms import booking_scene, figures_scene, people, places_scene
 from tests.api.helpers import SECRET, Clock, Person, Service, bearer, begin_session
 from tests.foreign.evcms.test_contract_clients import serving
 
-POSITIVE_CASES, NEGATIVE_CASES = 4, 2
+POSITIVE_CASES, NEGATIVE_CASES = 2, 1
 Operation = APIOperation[Any, Any, Any, Any]
 AnyCase = Case[Any]
 ROLES = ("user", "brand", "admin")
