@@ -38,7 +38,7 @@ STATION_OFFERS = (
         "2", "Type2", Decimal(22), base_price_minor=1_500, parking_fee_minor=None, reservation_fee_minor=None
     ),
 )
-CREDIT_MINOR = 1_000_000_000  # a driver who never runs dry
+CREDIT_MINOR = 500_000_000  # a driver who never runs dry, and may still top up
 DRIVER_ID_TAG = "SIM-TAG-{:04d}"
 DRIVER_EMAIL = "driver{}@example.com"
 
@@ -101,11 +101,12 @@ async def register_drivers(connection: Connection, count: int, password_hash: st
             email=DRIVER_EMAIL.format(number), password_hash=password_hash,
         )  # fmt: skip
         await put_token(connection, tag, driver.id)
-        wallet = await ledger.ensure_wallet(connection, driver.id)
-        await ledger.transfer(
-            connection, key=f"demo:{driver.id}", debit_account_id=funding.id, credit_account_id=wallet.id,
-            amount_minor=CREDIT_MINOR, description="Demo credit",
-        )  # fmt: skip
+        wallet, key = await ledger.ensure_wallet(connection, driver.id), f"demo:{driver.id}"
+        if await ledger.find_transfer(connection, key) is None:  # older data has another amount
+            await ledger.transfer(
+                connection, key=key, debit_account_id=funding.id, credit_account_id=wallet.id,
+                amount_minor=CREDIT_MINOR, description="Demo credit",
+            )  # fmt: skip
     return tags
 
 

@@ -2,12 +2,15 @@
 
 from datetime import UTC, datetime
 
-from storage import demo
+import pytest
+
+from storage import demo, ledger
 from storage.database import Connection
 from storage.queries.chargers import charger_connected, set_connector_status
 from storage.queries.devices import register_device
 from storage.queries.places import list_places, near_places, update_place
 from storage.queries.station_connectors import list_station_connectors
+from storage.queries.users import find_by_email
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 BENGALURU = (12.97, 77.60)
@@ -36,3 +39,17 @@ async def test_the_station_is_found_and_has_prices_and_a_second_start_changes_no
     (place,), total = await list_places(connection, limit=10)
     assert (place.address, total) == ("Moved", 1)
     assert await list_station_connectors(connection, [near.id]) == offered
+
+
+async def test_a_driver_is_credited_once_whatever_the_amount_was(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "CREDIT_MINOR", 1_000)
+    for _ in range(2):
+        await demo.register_drivers(connection, 1, "hash")
+        monkeypatch.setattr(demo, "CREDIT_MINOR", 2_000)
+    driver = await find_by_email(connection, "evcms", demo.DRIVER_EMAIL.format(1))
+    assert driver is not None
+    wallet = await ledger.wallet(connection, driver.id)
+    assert wallet is not None
+    assert wallet.balance_minor == 1_000
