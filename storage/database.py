@@ -4,6 +4,7 @@ Layers above pass `Pool` and `Connection` on and never name psycopg themselves. 
 and `fetch_value` are how the query modules run a statement.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from enum import Enum
@@ -72,13 +73,32 @@ def connection_options(url: str, name: str) -> dict[str, Any]:
     }
 
 
+class _Pool(AsyncConnectionPool[AsyncConnection[Any]]):
+    """Loses no cancellation of whoever waits for a connection.
+
+    Below, `asyncio.wait_for` of Python 3.11 forgets one that comes together with the connection: a loop that
+    was told to end would go on for ever.
+    """
+
+    async def getconn(self, timeout: float | None = None) -> AsyncConnection[Any]:  # noqa: ASYNC109 (theirs)
+        """Take a connection; raises `CancelledError` if that was asked for meanwhile, and `PoolTimeout`."""
+        task = asyncio.current_task()
+        assert task is not None
+        before = task.cancelling()  # not 0 while a cancelled task cleans up
+        connection = await super().getconn(timeout)
+        if task.cancelling() > before:
+            await self.putconn(connection)
+            raise asyncio.CancelledError
+        return connection
+
+
 def open_pool(url: str, *, size_max: int, name: str = "pool") -> Pool:
     """Describe a pool of connections to `url`; it opens with `async with` (or `await pool.open()`).
 
     Connections are checked when taken, so that a server that was restarted costs a reconnect and not
     an error; a caller waits at most `POOL_TIMEOUT_S` (then `psycopg_pool.PoolTimeout`).
     """
-    return AsyncConnectionPool(
+    return _Pool(
         url,
         kwargs=connection_options(url, name),
         min_size=1,
