@@ -47,6 +47,7 @@ class NatsServer:
     """A configured server; `argv` runs it in the foreground."""
 
     argv: tuple[str, ...]
+    folder: Path
     port: int
     mqtt_host: str
     mqtt_port: int
@@ -93,7 +94,7 @@ def prepare_nats(
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     config = folder / "nats.conf"
     argv = (str(_program()), "-c", str(config))
-    server = NatsServer(argv, port, mqtt_host, mqtt_port, password, network_password)
+    server = NatsServer(argv, folder, port, mqtt_host, mqtt_port, password, network_password)
     # the passwords stand in it
     with os.fdopen(os.open(config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(_configuration(folder, server, store_bytes_max))

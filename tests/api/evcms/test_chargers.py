@@ -197,7 +197,9 @@ async def test_archiving_and_restoring(
     assert (await api.patch(f"{path}/restore", headers=admin.headers)).status_code == 409
     done = await api.patch(f"{path}/archive", headers=brand.headers)
     assert done.json() == {"success": True, "message": "Charger archived"}
-    await bus.flush()
+    async with asyncio.timeout(10.0):
+        while not told:
+            await asyncio.sleep(0.01)
     assert told == [{"generation": 2}]  # its socket was the first
     for person in (brand, driver, admin):
         assert await listed(api, person) == []
