@@ -17,6 +17,7 @@ from api.evcms.live.server import PATH
 from api.evcms.router import router as evcms
 from api.ienerzy.router import router as ienerzy
 from api.limits import RateLimiter, RateLimitMiddleware
+from api.lithovolt.router import router as lithovolt
 from api.middleware import BodyLimitMiddleware, GuardMiddleware, PagesMiddleware, SlashMiddleware
 from api.mobile.admin.router import router as mobile_portal
 from api.mobile.router import router as mobile
@@ -63,7 +64,8 @@ def create_app(config: ApiConfig, pool: Pool, bus: Client, clock: Callable[[], i
     app.add_middleware(RateLimitMiddleware, limiter=limiter)
     if config.origins:
         app.add_middleware(PagesMiddleware, origins=config.origins, elsewhere=PATH)
-    for router in (evcms, uploads.public, mobile, mobile_portal, ienerzy, health.router, metrics.router):
+    families = (evcms, uploads.public, mobile, mobile_portal, lithovolt, ienerzy)
+    for router in (*families, health.router, metrics.router):
         app.include_router(router)
     docs.install(app, PARTS)
     app.state.hub = Hub(app.state.context)

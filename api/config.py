@@ -6,6 +6,7 @@ from pathlib import Path
 
 from api.otp import LogSender, OtpSender
 from stream.files import DiskStore, FileStore
+from stream.lending.terms import LendingTerms
 from stream.payments import PaymentProvider
 
 SECRET_BYTES_MIN = 32  # of an HMAC-SHA256 key (RFC 7518 section 3.2)
@@ -36,6 +37,12 @@ class ApiConfig:
     evcms_access_s: int = 3_600
     evcms_refresh_s: int = 7 * 86_400
     ienerzy_access_s: int = 86_400
+    ienerzy_uploads_per_minute: int = 10
+    lithovolt_access_s: int = 3_600
+    lithovolt_refresh_s: int = 7 * 86_400
+    lithovolt_reset_s: int = 3_600
+    lithovolt_auth_per_minute: int = 60
+    lending: LendingTerms = field(default_factory=LendingTerms)
     otp_life_s: int = 300
     otp_tries: int = 5
     otp_sender: OtpSender = field(default_factory=LogSender)

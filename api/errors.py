@@ -116,7 +116,11 @@ FAMILIES = (
     Family("mobile", re.compile(r"/api/mobile(/|$)"), _mobile),
     # conflict C01: below /api/auth the slash at the end tells Lithovolt from Ienerzy
     Family(
-        "lithovolt", re.compile(r"/api/(auth/.*/$|(inventory|orders|warranty|docs|redoc)(/|$))"), _lithovolt
+        "lithovolt",
+        re.compile(
+            r"/api/(auth/.*/$|(inventory|orders|warranty|users|notifications|schema|docs|redoc)(/|$))"
+        ),
+        _lithovolt,
     ),
     Family("ienerzy", re.compile(r""), _ienerzy),
 )

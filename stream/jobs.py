@@ -39,6 +39,7 @@ from stream import (
 from stream.bookings import jobs as booking_jobs
 from stream.bus import nudge_device
 from stream.health import job as health_job
+from stream.lending.terms import LendingTerms
 from stream.metering import billing, supply, watch
 from stream.notices import Senders
 from stream.reconcile import ReconcileLimits
@@ -75,6 +76,7 @@ class JobsConfig:
     health_interval_s: float = 15.0
     bookings_interval_s: float = 5.0
     senders: Senders = field(default_factory=Senders)
+    lending: LendingTerms = field(default_factory=LendingTerms)
 
 
 _Handler = Callable[[Connection, Mapping[str, Any], JobsConfig], Awaitable[list[LiveEvent]]]

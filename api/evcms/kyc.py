@@ -9,7 +9,6 @@ from api.context import Context, Ctx, Db
 from api.errors import FieldError, Problem, forbidden, invalid, not_found
 from api.evcms.callers import Admin, AnyUser
 from api.evcms.envelope import Answer, Paging
-from api.evcms.identity_documents import end_of
 from api.evcms.schemas.kyc import (
     DocumentOut,
     KycDecision,
@@ -22,6 +21,7 @@ from api.evcms.schemas.kyc import (
 )
 from api.evcms.uploaded import own_upload, url_of
 from api.fields import parse_id
+from api.identity_numbers import end_of
 from api.sealing import UnsealError, seal, unseal
 from storage.database import Connection
 from storage.queries import admin_actions, kyc

@@ -13,11 +13,7 @@ from storage.queries.batteries import Battery
 async def battery_of(db: Connection, caller: Caller, serial: str) -> Battery:
     """Return the battery with this serial; raises 404, also for another dealer's: their stock is not told."""
     found = None if "\0" in serial else await batteries.find_battery(db, serial)
-    own = reach(caller)
-    is_own = found is not None and (
-        found.dealer_id == own.dealer_id if own.dealer_id is not None else found.owner_id == own.owner_id
-    )
-    if found is None or not is_own:
+    if found is None or not reach(caller).covers(found.dealer_id, found.owner_id):
         raise not_found("Battery", f"No battery found with serial number {serial}")
     return found
 

@@ -1,6 +1,7 @@
 """Who may call Ienerzy endpoints, as types: a signature reads as the contract.
 
-The contract states no roles (conflict C43): dealers read and write what is theirs, consumers read their own.
+The contract states no roles (conflict C43): dealers read and write what is theirs, consumers read their own,
+technicians read and update the tickets assigned to them, admins run the platform and see what all have.
 """
 
 from dataclasses import dataclass
@@ -31,30 +32,46 @@ async def _authenticated(
     return caller
 
 
-async def _dealer(caller: Annotated[Caller, Depends(_authenticated)]) -> Caller:
-    if caller.role != "dealer":
-        raise forbidden()
-    return caller
+class _Role:
+    """A dependency: the caller, if it has one of these roles."""
+
+    def __init__(self, *roles: str) -> None:
+        self._roles = frozenset(roles)
+
+    async def __call__(self, caller: Annotated[Caller, Depends(_authenticated)]) -> Caller:
+        if caller.role not in self._roles:
+            raise forbidden()
+        return caller
 
 
-async def _dealer_or_consumer(caller: Annotated[Caller, Depends(_authenticated)]) -> Caller:
-    if caller.role not in {"dealer", "consumer"}:
-        raise forbidden()
-    return caller
-
-
-Dealer = Annotated[Caller, Depends(_dealer)]
-DealerOrConsumer = Annotated[Caller, Depends(_dealer_or_consumer)]
+AnyUser = Annotated[Caller, Depends(_authenticated)]
+Dealer = Annotated[Caller, Depends(_Role("dealer"))]
+DealerOrConsumer = Annotated[Caller, Depends(_Role("dealer", "consumer", "admin"))]
+DealerOrAdmin = Annotated[Caller, Depends(_Role("dealer", "admin"))]
+DealerOrTechnician = Annotated[Caller, Depends(_Role("dealer", "technician", "admin"))]
+Admin = Annotated[Caller, Depends(_Role("admin"))]
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Whose batteries a caller sees: those of one dealer, or of one consumer."""
+    """Whose things a caller sees: those of one dealer, or of one consumer; both None: everybody's."""
 
     dealer_id: int | None
     owner_id: int | None
 
+    def covers(self, dealer_id: int | None, owner_id: int | None) -> bool:
+        """Whether something of this dealer and consumer is among them."""
+        return (self.dealer_id is None or self.dealer_id == dealer_id) and (
+            self.owner_id is None or self.owner_id == owner_id
+        )
+
 
 def reach(caller: Caller) -> Reach:
-    """Return a dealer's own batteries, a consumer's own."""
-    return Reach(caller.id, None) if caller.role == "dealer" else Reach(None, caller.id)
+    """Return a dealer's own things, a consumer's own, an admin's all. Nobody else may ask."""
+    match caller.role:
+        case "dealer":
+            return Reach(caller.id, None)
+        case "admin":
+            return Reach(None, None)
+        case _:
+            return Reach(None, caller.id)

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from api.evcms.envelope import Maybe, Named, Out, Page, Time
-from api.evcms.identity_documents import NUMBER_CHARACTERS_MAX, DocumentType, normalise
 from api.fields import Storable
+from api.identity_numbers import NUMBER_CHARACTERS_MAX, DocumentType, normalise
 from storage.queries.kyc import KycDocument, KycRecord
 
 URL_CHARACTERS_MAX = 500

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.evcms.identity_documents import has_check_digit, normalise
+from api.identity_numbers import has_check_digit, normalise
 from api.sealing import UnsealError, seal, unseal
 from storage.database import Pool
 from tests.api.evcms.people import upload

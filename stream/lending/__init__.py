@@ -1,0 +1,1 @@
+"""Loans on batteries: instalments, payments, penalties, and batteries that wait for them. Ienerzy's rules."""

@@ -1,0 +1,1 @@
+"""Service of batteries: tickets, technicians, and who gets which. Ienerzy's rules."""

@@ -1,0 +1,1 @@
+"""Warranties: terms, signed certificates, reminders, and what telemetry says of claims. Lithovolt's rules."""
