@@ -1,4 +1,4 @@
-"""What all Lithovolt endpoints share: ids, times, money, the form of a refusal (conflicts C50 to C53, C91)."""
+"""What Lithovolt endpoints share: ids, times, money, the form of a refusal (conflicts C50 to C53 and C91)."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
