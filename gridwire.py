@@ -104,7 +104,7 @@ async def _jobs(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: C
     from stream.jobs import JobsConfig
     from stream.jobs import run as run_jobs
 
-    config = JobsConfig(clock=clock, senders=providers.senders(s))
+    config = JobsConfig(clock=clock, senders=providers.senders(s), lending=providers.lending(s))
     await run_jobs(config, pool=pool, bus=bus, stop=stop, ready=ready)
 
 
@@ -120,6 +120,8 @@ async def _api(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: Ca
         evcms_requests_per_15_minutes=s.evcms_requests_per_15_minutes,
         ienerzy_auth_per_minute=s.ienerzy_auth_per_minute,
         ienerzy_requests_per_minute=s.ienerzy_requests_per_minute,
+        lithovolt_auth_per_minute=s.lithovolt_auth_per_minute,
+        lending=providers.lending(s),
         payments=providers.payments(s),
         public_url=s.api_url,
         web_origins=s.web_origins,

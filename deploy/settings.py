@@ -4,6 +4,7 @@
 """
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -113,6 +114,17 @@ class Settings(BaseSettings):
     evcms_requests_per_15_minutes: int = Field(100, ge=1, description="EV-CMS rate limit, each address")
     ienerzy_auth_per_minute: int = Field(5, ge=1, description="Ienerzy sign-in limit, each address")
     ienerzy_requests_per_minute: int = Field(100, ge=1, description="Ienerzy rate limit, each user")
+    lithovolt_auth_per_minute: int = Field(60, ge=1, description="Lithovolt sign-in limit, each address")
+
+    emi_method: Literal["reducing", "flat", "interest_free"] = Field(
+        "reducing", description="how instalments are made"
+    )
+    emi_penalty_pct: Decimal = Field(Decimal(24), ge=0, le=100, description="a year, on what is overdue")
+    foreclosure_fee_pct: Decimal = Field(Decimal(0), ge=0, le=100, description="of the principal left")
+    disable_after_days: int = Field(7, ge=1, description="overdue, before a battery is disabled")
+    disable_notice_days: int = Field(3, ge=0, description="before that, its consumer is told")
+    nbfc_url: str | None = Field(None, description="NBFC that applications go to; none: dealers decide")
+    nbfc_secret: SecretStr | None = Field(None, description="signs what is said to it and by it")
 
     @property
     def api_url(self) -> str:

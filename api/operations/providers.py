@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from deploy.messages import SetupError
 from deploy.settings import Settings, plain
 from stream.files import DiskStore, FileStore, S3Settings, S3Store
+from stream.lending.terms import LendingTerms
 from stream.mail import LogMail, MailProvider, MailSettings, SmtpMail
 from stream.notices import Senders
 from stream.payments import PaymentProvider, SandboxProvider
@@ -61,6 +62,17 @@ def files(settings: Settings) -> FileStore:
         return S3Store(bucket)
     except ValueError as error:
         raise SetupError(f"{error}.", "Check GRIDWIRE_FILES_ENDPOINT and GRIDWIRE_FILES_REGION.") from error
+
+
+def lending(settings: Settings) -> LendingTerms:
+    """Return what the house lends by."""
+    return LendingTerms(
+        method=settings.emi_method,
+        penalty_pct=settings.emi_penalty_pct,
+        foreclosure_fee_pct=settings.foreclosure_fee_pct,
+        disable_after_days=settings.disable_after_days,
+        notice_days=settings.disable_notice_days,
+    )
 
 
 def _mail(settings: Settings) -> MailProvider:
