@@ -98,6 +98,8 @@ def _rises(readings: Sequence[Reading]) -> Iterator[_Rise]:
 
 def _rollover(low: Reading, high: Reading) -> int | None:
     """The energy of a rollover between the two, or None where it was none."""
+    if high.register_wh < 0:  # no register shows that: there is a fault, and no count to go on from
+        return None
     possible_wh = max(_ROLLOVER_WH_MIN, _POWER_W_MAX * (high.at_us - low.at_us) // _US_PER_H)
     for size_wh in ROLLOVERS_WH:
         energy_wh = size_wh - low.register_wh + high.register_wh

@@ -32,6 +32,11 @@ def test_a_fall_that_no_rollover_explains_is_a_reset() -> None:
     assert register_energy(readings(980_000, 20_000, minutes=1)) == 0
 
 
+def test_a_register_below_zero_has_not_rolled_over() -> None:
+    assert register_energy(readings(99_999, -2)) == 0
+    assert has_reset(readings(99_999, -1))
+
+
 def test_counting_goes_on_after_a_reset() -> None:
     assert register_energy(readings(40_000, 41_000, 42_000, 0, 500, 1_700)) == 3_700
 
