@@ -1,11 +1,13 @@
 """The API role: one application of all families, and the server that runs it; started by `gridwire.py`."""
 
 import asyncio
+import functools
 from collections.abc import Callable
 
 import structlog
 from fastapi import FastAPI
 from nats.aio.client import Client
+from starlette.routing import BaseRoute
 
 from api import errors
 from api.config import ApiConfig
@@ -28,7 +30,12 @@ from storage.database import Pool
 
 __all__ = ["ApiConfig", "create_app", "run"]
 
-UPLOAD_PATH = "/api/v1/upload"
+# Patterns of paths that take files.
+UPLOAD_PATHS = (
+    "/api/v1/upload",
+    "/api/consumers/[^/]+/documents",
+    "/api/warranty/claims/[^/]+/files",
+)
 
 log = structlog.get_logger()
 
@@ -50,7 +57,6 @@ def create_app(config: ApiConfig, pool: Pool, bus: Client, clock: Callable[[], i
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
-        generate_unique_id_function=operation_id,
         redirect_slashes=False,  # conflict C01: a slash at the end may be another family's path
     )
     limiter = RateLimiter(config)
@@ -58,19 +64,27 @@ def create_app(config: ApiConfig, pool: Pool, bus: Client, clock: Callable[[], i
     errors.install(app)
     # The last one added is the outermost.
     app.add_middleware(SlashMiddleware)
-    larger = {UPLOAD_PATH: config.upload_bytes_max}
+    larger = dict.fromkeys(UPLOAD_PATHS, config.upload_bytes_max)
     app.add_middleware(BodyLimitMiddleware, bytes_max=config.body_bytes_max, larger=larger)
     app.add_middleware(GuardMiddleware)
     app.add_middleware(RateLimitMiddleware, limiter=limiter)
     if config.origins:
         app.add_middleware(PagesMiddleware, origins=config.origins, elsewhere=PATH)
-    families = (evcms, uploads.public, mobile, mobile_portal, lithovolt, ienerzy)
-    for router in (*families, health.router, metrics.router):
-        app.include_router(router)
+    app.router.routes.extend(_endpoints())
     docs.install(app, PARTS)
     app.state.hub = Hub(app.state.context)
     app.mount(PATH, app.state.hub.asgi)
     return app
+
+
+@functools.cache
+def _endpoints() -> tuple[BaseRoute, ...]:
+    """Those of all families. What the framework makes of their signatures takes a second: it stays with them."""
+    made = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, generate_unique_id_function=operation_id)
+    families = (evcms, uploads.public, mobile, mobile_portal, lithovolt, ienerzy)
+    for router in (*families, health.router, metrics.router):
+        made.include_router(router)
+    return tuple(made.routes)
 
 
 async def run(
