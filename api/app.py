@@ -79,7 +79,7 @@ def create_app(config: ApiConfig, pool: Pool, bus: Client, clock: Callable[[], i
 
 @functools.cache
 def _endpoints() -> tuple[BaseRoute, ...]:
-    """Those of all families. What the framework makes of their signatures takes a second: it stays with them."""
+    """Those of all families, once: the framework takes a second to make what it needs of their signatures."""
     made = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, generate_unique_id_function=operation_id)
     families = (evcms, uploads.public, mobile, mobile_portal, lithovolt, ienerzy)
     for router in (*families, health.router, metrics.router):
