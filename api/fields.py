@@ -3,10 +3,11 @@
 from decimal import Decimal
 from typing import Annotated
 
-import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 from fastapi import Header
 from pydantic import AfterValidator, Field
+
+from api import phones
 
 TEXT_CHARACTERS_MAX = 200
 # Far beyond any wallet, and far inside bigint.
@@ -28,6 +29,7 @@ def _email(text: str) -> str:
         raise ValueError("Invalid email format") from error
 
 
+normalise_phone = phones.normalise_phone
 # PostgreSQL's text cannot hold NUL.
 Storable = AfterValidator(_no_nul)
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_CHARACTERS_MAX), Storable]
@@ -60,14 +62,3 @@ def minor_units(amount: Decimal) -> int:
 def money(minor: int) -> float:
     """Minor units as a number with two decimals: the float nearest to it prints as exactly that."""
     return round(minor / 100, 2)
-
-
-def normalise_phone(text: str, region: str) -> str | None:
-    """Return the phone number as E.164, or None; `region` (as in "IN") is that of a number without +."""
-    try:
-        number = phonenumbers.parse(text, region)
-    except phonenumbers.NumberParseException:
-        return None
-    if not phonenumbers.is_possible_number(number):
-        return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

@@ -48,10 +48,11 @@ class BatteryCommand:
 
 @dataclass(frozen=True, slots=True)
 class HealthGroup:
-    """Health scores (0 to 100) of the batteries that have one status."""
+    """Health scores (0 to 100) of the batteries that have one status; `sum_health` for means over several."""
 
     status: str
     count: int
+    sum_health: Decimal
     avg_health: Decimal
     min_health: Decimal
     max_health: Decimal
@@ -92,11 +93,9 @@ RETURNING id, serial_number, device_id, status, health_score, dealer_id, owner_i
 
 _SET_STATUS = "UPDATE batteries SET status = %(status)s WHERE id = %(id)s"
 
-_SET_OWNER = "UPDATE batteries SET owner_id = %(owner_id)s WHERE id = %(id)s"
-
 _HEALTH = """
-SELECT status, count(*) AS count, avg(health_score) AS avg_health, min(health_score) AS min_health,
-       max(health_score) AS max_health
+SELECT status, count(*) AS count, sum(health_score) AS sum_health, avg(health_score) AS avg_health,
+       min(health_score) AS min_health, max(health_score) AS max_health
 FROM batteries
 WHERE (%(dealer_id)s::bigint IS NULL OR dealer_id = %(dealer_id)s)
   AND (%(owner_id)s::bigint IS NULL OR owner_id = %(owner_id)s)
@@ -147,6 +146,11 @@ async def find_battery(connection: Connection, serial_number: str) -> Battery | 
     return await fetch_one(connection, Battery, _FIND, {"serial_number": serial_number})
 
 
+async def get_battery(connection: Connection, battery_id: int) -> Battery | None:
+    """Return the battery, or None."""
+    return await fetch_one(connection, Battery, _GET, {"id": battery_id})
+
+
 async def list_batteries(
     connection: Connection,
     *,
@@ -178,12 +182,6 @@ async def insert_battery(
 async def set_battery_status(connection: Connection, battery_id: int, status: str) -> Battery | None:
     """Set the status; returns the battery after it, None for an unknown id."""
     await connection.execute(_SET_STATUS, {"id": battery_id, "status": status})
-    return await fetch_one(connection, Battery, _GET, {"id": battery_id})
-
-
-async def set_battery_owner(connection: Connection, battery_id: int, owner_id: int | None) -> Battery | None:
-    """Assign the battery to a consumer or to nobody; returns it after that, None for an unknown id."""
-    await connection.execute(_SET_OWNER, {"id": battery_id, "owner_id": owner_id})
     return await fetch_one(connection, Battery, _GET, {"id": battery_id})
 
 

@@ -177,11 +177,15 @@ async def ensure_user(
     email: str | None = None,
     phone: str | None = None,
     password_hash: str | None = None,
+    dealer_id: int | None = None,
 ) -> User:
     """Return the account with this login, made with these facts unless it was there."""
     login = {"system": system, "role": role, "email": email, "phone": phone}
     made = await fetch_one(
-        connection, User, _INSERT, {**login, "name": name, "password_hash": password_hash, "dealer_id": None}
+        connection,
+        User,
+        _INSERT,
+        {**login, "name": name, "password_hash": password_hash, "dealer_id": dealer_id},
     )
     if made is not None:
         return made

@@ -15,9 +15,9 @@ from storage.queries.batteries import (
     insert_command,
     list_batteries,
     pending_commands_for,
-    set_battery_owner,
     set_battery_status,
 )
+from storage.queries.battery_assignments import assign_battery, list_assignments
 from storage.queries.devices import register_device
 from tests.storage.people import NOON, make_user
 
@@ -49,7 +49,9 @@ async def test_lists_by_status_dealer_and_consumer(connection: Connection) -> No
     first = await enter(connection, "BAT001", dealer=dealer)
     second = await enter(connection, "BAT002", dealer=dealer)
     third = await enter(connection, "BAT003")
-    owned = await set_battery_owner(connection, second.id, consumer)
+    assert await assign_battery(connection, second.id, consumer, assigned_by=dealer, now=NOON)
+    assert not await assign_battery(connection, second.id, consumer, assigned_by=dealer, now=NOON)
+    owned = await find_battery(connection, "BAT002")
     assert owned is not None
     assert (owned.owner_id, owned.consumer_name) == (consumer, "Consumer")
     stopped = await set_battery_status(connection, third.id, "inactive")
@@ -59,6 +61,18 @@ async def test_lists_by_status_dealer_and_consumer(connection: Connection) -> No
     assert await list_batteries(connection, status="inactive", limit=10) == [stopped]
     assert await list_batteries(connection, after_id=first.id, limit=1) == [owned]
     assert await set_battery_status(connection, 999, "active") is None
+
+
+async def test_a_battery_given_back_is_nobodys(connection: Connection) -> None:
+    consumer = await make_user(connection, "Consumer", "ienerzy", "consumer")
+    battery = await enter(connection, "BAT001")
+    assert await assign_battery(connection, battery.id, consumer, assigned_by=None, now=NOON)
+    assert await assign_battery(connection, battery.id, None, assigned_by=None, now=NOON)
+    found = await find_battery(connection, "BAT001")
+    assert found is not None
+    assert found.owner_id is None
+    (held,) = await list_assignments(connection, battery.id, limit=10)
+    assert (held.consumer_id, held.assigned_at, held.ended_at) == (consumer, NOON, NOON)
 
 
 async def test_health_by_status(connection: Connection) -> None:
