@@ -97,7 +97,7 @@ SELECT id, kind, owner_id, currency, may_be_negative, balance_minor, held_minor 
 _GET_OWNED = (
     _SELECT_ACCOUNT
     + """
-WHERE kind = 'wallet' AND owner_id = %(user_id)s AND currency = %(currency)s
+WHERE kind = %(kind)s AND owner_id = %(user_id)s AND currency = %(currency)s
 """
 )
 
@@ -109,7 +109,8 @@ WHERE kind = 'wallet' AND owner_id = ANY(%(user_ids)s) AND currency = %(currency
 )
 
 _INSERT_OWNED = """
-INSERT INTO accounts (kind, owner_id, currency) VALUES ('wallet', %(user_id)s, %(currency)s)
+INSERT INTO accounts (kind, owner_id, currency, may_be_negative)
+VALUES (%(kind)s, %(user_id)s, %(currency)s, %(may_be_negative)s)
 ON CONFLICT (kind, owner_id, currency) WHERE owner_id IS NOT NULL DO NOTHING
 """
 
@@ -182,7 +183,8 @@ _TRIAL_BALANCE = "SELECT currency, sum(balance_minor)::bigint FROM accounts GROU
 
 async def wallet(connection: Connection, user_id: int, currency: str = "INR") -> Account | None:
     """Return the user's wallet as it stands, or None."""
-    return await fetch_one(connection, Account, _GET_OWNED, {"user_id": user_id, "currency": currency})
+    where = {"kind": "wallet", "user_id": user_id, "currency": currency}
+    return await fetch_one(connection, Account, _GET_OWNED, where)
 
 
 async def wallets(
@@ -201,13 +203,26 @@ async def get_account(connection: Connection, account_id: int) -> Account | None
 
 async def ensure_wallet(connection: Connection, user_id: int, currency: str = "INR") -> Account:
     """Return the user's wallet, made empty unless it was there."""
-    found = await wallet(connection, user_id, currency)
+    return await ensure_owned(connection, "wallet", user_id, currency, may_be_negative=False)
+
+
+async def ensure_owned(
+    connection: Connection, kind: str, user_id: int, currency: str = "INR", *, may_be_negative: bool
+) -> Account:
+    """Return the user's account of this kind ("wallet", "loan"), made empty unless it was there."""
+    key = {"kind": kind, "user_id": user_id, "currency": currency}
+    found = await fetch_one(connection, Account, _GET_OWNED, key)
     if found is not None:
         return found
-    await connection.execute(_INSERT_OWNED, {"user_id": user_id, "currency": currency})
-    made = await wallet(connection, user_id, currency)
+    await connection.execute(_INSERT_OWNED, {**key, "may_be_negative": may_be_negative})
+    made = await fetch_one(connection, Account, _GET_OWNED, key)
     assert made is not None
     return made
+
+
+async def lock_accounts(connection: Connection, account_ids: Sequence[int]) -> None:
+    """Hold these accounts until commit: who makes several transfers between them cannot deadlock then."""
+    await fetch_all(connection, Account, _LOCK, {"ids": list(account_ids)})
 
 
 async def house_account(
