@@ -23,6 +23,7 @@ from stream.platform_settings import read_settings
 from stream.providers import ProviderRefusedError
 from stream.push import LogPush, PushMessage, PushProvider
 from stream.sms import LogSms, SmsProvider, TextMessage
+from stream.sms_status import Delivery
 from stream.templates import language_of, letter
 
 log = structlog.get_logger()
@@ -114,8 +115,11 @@ async def _tell(connection: Connection, account: Account, news: News, now: datet
             await enqueue(connection, account.id, message, now)
 
 
-async def enqueue(connection: Connection, user_id: int, message: Message, now: datetime) -> None:
-    """Write a message and the task to send it, unless the user was sent it before."""
+async def enqueue(connection: Connection, user_id: int | None, message: Message, now: datetime) -> int | None:
+    """Write a message and the task to send it; returns its id, None where it was sent there before.
+
+    `user_id` None: to no account.
+    """
     made = await notices.insert_notice(
         connection,
         key=f"{message.key}:{user_id}:{message.channel}:{message.address}",
@@ -131,6 +135,7 @@ async def enqueue(connection: Connection, user_id: int, message: Message, now: d
     )
     if made is not None:
         await outbox.enqueue(connection, f"send_{message.channel}", {"notice_id": made})
+    return made
 
 
 async def deliver(connection: Connection, notice_id: int, senders: Senders, now: datetime) -> None:
@@ -154,6 +159,23 @@ async def deliver(connection: Connection, notice_id: int, senders: Senders, now:
         await notices.close_notice(
             connection, notice.id, "sent", provider=provider, provider_id=provider_id, now=now
         )
+
+
+async def take_status(connection: Connection, provider: str, said: Delivery, now: datetime) -> None:
+    """Note what a provider says became of a text message, in whatever order and however often it says so.
+
+    What was delivered stays so. A callback that overtakes our own commit waits for it.
+    """
+    notice = await notices.lock_notice(connection, said.reference)
+    if notice is None or notice.channel != "sms" or notice.state == "delivered":
+        return
+    if said.state == "delivered":
+        await notices.note_delivered(
+            connection, notice.id, provider=provider, provider_id=said.provider_id, now=now
+        )
+    elif said.state == "failed" and notice.provider_id == said.provider_id:  # not of an earlier attempt
+        log.warning("notice_not_delivered", notice=notice.id, kind=notice.kind, error=said.detail)
+        await notices.note_undelivered(connection, notice.id, said.detail)
 
 
 async def _send(connection: Connection, notice: Notice, senders: Senders) -> str:

@@ -32,13 +32,17 @@ class TextMessage:
 
 @dataclass(frozen=True, slots=True)
 class SmsSettings:
-    """`account` and `secret` are what the provider calls them: see `docs/mobile.md`; `url` is for tests."""
+    """`account` and `secret` are what the provider calls them: see `docs/mobile.md`; `url` is for tests.
+
+    `callback_url`: where Twilio tells what became of a message (`stream.sms_status`); "": it need not.
+    """
 
     provider: str = "log"
     account: str = ""
     secret: str = field(default="", repr=False)
     sender: str = ""
     url: str = ""
+    callback_url: str = ""
 
 
 class SmsProvider(Protocol):
@@ -78,10 +82,22 @@ class Twilio:
         answer = await post_json(
             self.name,
             f"{settings.url or TWILIO_URL}/2010-04-01/Accounts/{settings.account}/Messages.json",
-            data={"To": message.phone, sender: settings.sender, "Body": message.body},
+            data={
+                "To": message.phone,
+                sender: settings.sender,
+                "Body": message.body,
+                **_callback(settings, message),
+            },
             auth=(settings.account, settings.secret),
         )
         return _text(self.name, answer, "sid")
+
+
+def _callback(settings: SmsSettings, message: TextMessage) -> dict[str, str]:
+    """The parameter that asks for status callbacks; ours in its query, which is signed with it."""
+    if not settings.callback_url:
+        return {}
+    return {"StatusCallback": f"{settings.callback_url}?reference={message.reference}"}
 
 
 class Clickatell:

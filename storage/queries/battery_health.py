@@ -11,7 +11,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from storage.database import Connection, fetch_all, fetch_one
+from storage.database import Connection, fetch_all, fetch_one, fetch_value
 
 COLUMNS = (
     "ts",
@@ -175,6 +175,7 @@ _OPEN = """
 INSERT INTO battery_alarms (battery_id, kind, severity, opened_at, worst, cell)
 VALUES (%(battery_id)s, %(kind)s, %(severity)s, %(at)s, %(worst)s, %(cell)s)
 ON CONFLICT DO NOTHING
+RETURNING id
 """
 
 _CLOSE = """
@@ -288,11 +289,11 @@ async def open_alarm(
     at: datetime,
     worst: float,
     cell: int | None,
-) -> bool:
-    """Write an alarm that began; False where this one, or one of its kind, is open already."""
+) -> int | None:
+    """Write an alarm that began; returns its id, None where this one, or one of its kind, is open already."""
     facts = {"kind": kind, "severity": severity, "at": at, "worst": worst, "cell": cell}
-    cursor = await connection.execute(_OPEN, {**facts, "battery_id": battery_id})
-    return cursor.rowcount == 1
+    made = await fetch_value(connection, _OPEN, {**facts, "battery_id": battery_id})
+    return None if made is None else int(made)
 
 
 async def close_alarm(

@@ -4,7 +4,7 @@ The key says what is told to whom and how: a message with a key that was there i
 with a secret is blanked when the message has gone, or will not go.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NotRequired, TypedDict, Unpack
@@ -18,7 +18,8 @@ from storage.database import Connection, fetch_all, fetch_one, fetch_value
 class Notice:
     """`channel`: sms, push or email; `address`: a phone in E.164, a push token or an e-mail address.
 
-    `state`: pending, sent, failed. Only e-mail has a `subject`, and maybe an `attachment`: `{"kind", "id"}`.
+    `state`: pending, sent, delivered, failed. Only e-mail has a `subject`, and maybe an `attachment`:
+    `{"kind", "id"}`.
     """
 
     id: int
@@ -35,13 +36,14 @@ class Notice:
     done_at: datetime | None
     subject: str | None = None
     attachment: dict[str, Any] | None = None
+    delivered_at: datetime | None = None
 
 
 class NewNotice(TypedDict):
     """What a message to be sent is made of."""
 
     key: str
-    user_id: int
+    user_id: int | None
     channel: str
     address: str
     kind: str
@@ -54,7 +56,7 @@ class NewNotice(TypedDict):
 
 _COLUMNS = """
 id, user_id, channel, address, kind, body, state, provider, provider_id, detail, created_at, done_at,
-subject, attachment
+subject, attachment, delivered_at
 """
 
 _INSERT = """
@@ -73,6 +75,27 @@ SET state = %(state)s, provider = %(provider)s, provider_id = %(provider_id)s, d
     done_at = %(now)s, body = CASE WHEN has_secret THEN NULL ELSE body END
 WHERE id = %(id)s
 """
+
+_DELIVERED = """
+UPDATE notices
+SET state = 'delivered', delivered_at = %(now)s, done_at = coalesce(done_at, %(now)s),
+    provider = %(provider)s, provider_id = %(provider_id)s, detail = NULL,
+    body = CASE WHEN has_secret THEN NULL ELSE body END
+WHERE id = %(id)s
+"""
+
+_UNDELIVERED = "UPDATE notices SET state = 'failed', detail = %(detail)s WHERE id = %(id)s AND state = 'sent'"
+
+_SENT = (
+    "SELECT"
+    + _COLUMNS
+    + """
+FROM notices
+WHERE (%(user_id)s::bigint IS NULL OR user_id = %(user_id)s) AND kind = ANY(%(kinds)s)
+  AND (%(id)s::bigint IS NULL OR id = %(id)s)
+ORDER BY id DESC LIMIT %(limit)s
+"""
+)
 
 _LIST = (
     "SELECT"
@@ -132,6 +155,32 @@ async def close_notice(
     """Note what became of it (sent or failed), and blank a secret body."""
     facts = {"id": notice_id, "state": state, "provider": provider, "now": now}
     await connection.execute(_CLOSE, {**facts, "provider_id": provider_id, "detail": detail})
+
+
+async def note_delivered(
+    connection: Connection, notice_id: int, *, provider: str, provider_id: str, now: datetime
+) -> None:
+    """Note that it arrived, and blank a secret body."""
+    facts = {"id": notice_id, "provider": provider, "provider_id": provider_id, "now": now}
+    await connection.execute(_DELIVERED, facts)
+
+
+async def note_undelivered(connection: Connection, notice_id: int, detail: str | None) -> None:
+    """Note that what was sent did not arrive."""
+    await connection.execute(_UNDELIVERED, {"id": notice_id, "detail": detail})
+
+
+async def list_sent(
+    connection: Connection,
+    kinds: Sequence[str],
+    *,
+    user_id: int | None,
+    notice_id: int | None = None,
+    limit: int,
+) -> list[Notice]:
+    """Return messages of these kinds, newest first, of one user or of all; `notice_id`: this one only."""
+    where = {"kinds": list(kinds), "user_id": user_id, "id": notice_id, "limit": limit}
+    return await fetch_all(connection, Notice, _SENT, where)
 
 
 async def list_notices(

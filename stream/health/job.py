@@ -25,6 +25,7 @@ from stream.bus import publish_live
 from stream.health.alarms import DEFAULT_LIMITS, AlarmEvent, Limit
 from stream.health.assess import Assessment, State, assess, follow
 from stream.health.window import window_of
+from stream.service.alarm_tickets import follow_alarm
 from stream.settlement import LiveEvent
 
 log = structlog.get_logger()
@@ -125,10 +126,13 @@ async def _write_event(connection: Connection, battery: DueBattery, event: Alarm
     """Write an alarm's beginning or end; None where it was written before."""
     at = to_datetime(event.at_us)
     if event.is_open:
-        is_new = await battery_health.open_alarm(
+        alarm_id = await battery_health.open_alarm(
             connection, battery.id, kind=event.kind, severity=event.severity, at=at, worst=event.worst,
             cell=event.cell,
         )  # fmt: skip
+        is_new = alarm_id is not None
+        if alarm_id is not None:
+            await follow_alarm(connection, alarm_id, severity=event.severity, dealer_id=battery.dealer_id)
     else:
         is_new = await battery_health.close_alarm(
             connection, battery.id, kind=event.kind, at=at, worst=event.worst
