@@ -69,11 +69,16 @@ def _half_up(value: Decimal) -> int:
     return int(value.quantize(Decimal(1), ROUND_HALF_UP))
 
 
-async def next_invoice_number(connection: Connection, now: datetime) -> str:
-    """Return the next number, as in "INV-2627-000001"; whoever asks second waits for the first to commit."""
+def financial_year(now: datetime) -> str:
+    """Return the financial year as in numbers of documents: "2627" from 1 April 2026 on."""
     local = now.astimezone(ZONE)
     first = local.year if local.month >= FIRST_MONTH else local.year - 1
-    year = f"{first % 100:02}{(first + 1) % 100:02}"
+    return f"{first % 100:02}{(first + 1) % 100:02}"
+
+
+async def next_invoice_number(connection: Connection, now: datetime) -> str:
+    """Return the next number, as in "INV-2627-000001"; whoever asks second waits for the first to commit."""
+    year = financial_year(now)
     return f"INV-{year}-{await counters.next_number(connection, f'invoice:{year}'):06}"
 
 
