@@ -1,6 +1,6 @@
 """Secrets that are kept to be read again: AES-256-GCM under a key of their own purpose; used by KYC.
 
-The key comes from the process's secret key by HKDF (RFC 5869), one a purpose. What was sealed for one
+`stream.derived_keys` makes the key of the process's secret key. What was sealed for one
 context (as in "user:12:pan") opens in no other, so that a row cannot be moved to somebody else.
 """
 
@@ -9,10 +9,9 @@ import secrets
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-KEY_BYTES = 32
+from stream.derived_keys import derive_key
+
 NONCE_BYTES = 12  # NIST SP 800-38D section 8.2.2: random ones are good for 2**32 messages
 
 
@@ -38,5 +37,4 @@ def unseal(secret_key: str, purpose: str, context: str, sealed: bytes) -> str:
 
 @functools.lru_cache(maxsize=16)
 def _cipher(secret_key: str, purpose: str) -> AESGCM:
-    derivation = HKDF(SHA256(), KEY_BYTES, salt=None, info=f"gridwire:{purpose}".encode())
-    return AESGCM(derivation.derive(secret_key.encode()))
+    return AESGCM(derive_key(secret_key, purpose))

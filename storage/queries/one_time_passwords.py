@@ -1,4 +1,7 @@
-"""One-time passwords: one pending a phone, of the account that asked last; used by the Ienerzy sign-in."""
+"""One-time passwords: one pending a phone, of the account that asked last.
+
+Used by the Ienerzy sign-in, and by Lithovolt's, where an e-mail address may stand for the phone.
+"""
 
 import hmac
 from dataclasses import dataclass

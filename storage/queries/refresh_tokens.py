@@ -1,6 +1,6 @@
 """Refresh tokens, kept as SHA-256: each is good for one use; a second use ends the whole login.
 
-Used by the EV-CMS sign-in. A family is what one login began: the tokens that came from it by rotation.
+Used by `api.logins`. A family is what one login began: the tokens that came from it by rotation.
 """
 
 from dataclasses import dataclass
