@@ -41,10 +41,11 @@ log = structlog.get_logger()
 
 DESCRIPTION = """Chargers, batteries and what people make of them, in one document for all API families.
 
-**EV-CMS** is `/api/v1`, **Mobile** `/api/mobile` with its portal under `/api/mobile/admin`, **Ienerzy** the
-rest of `/api`. Each has its own tokens, envelopes, errors and rate limits. Limits are counted by the process
-that answers. Without a payment provider a top-up of an EV-CMS wallet completes at once. One-time passwords go
-out by the configured sender; the default writes them to the log.
+**EV-CMS** is `/api/v1`, **Mobile** `/api/mobile` with its portal under `/api/mobile/admin`, **Lithovolt**
+what ends with a slash elsewhere under `/api`, **Ienerzy** the rest of it. Each has its own tokens, envelopes,
+errors and rate limits. Limits are counted by the process that answers. Without a payment provider a top-up of
+an EV-CMS wallet completes at once. One-time passwords go out by the configured sender; the default writes
+them to the log.
 """
 
 

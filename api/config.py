@@ -7,7 +7,10 @@ from pathlib import Path
 from api.otp import LogSender, OtpSender
 from stream.files import DiskStore, FileStore
 from stream.lending.terms import LendingTerms
+from stream.nbfc.provider import HouseNbfc, NbfcProvider
 from stream.payments import PaymentProvider
+from stream.sms_status import SmsStatuses
+from stream.stock.gst import Seller
 
 SECRET_BYTES_MIN = 32  # of an HMAC-SHA256 key (RFC 7518 section 3.2)
 
@@ -21,7 +24,9 @@ class ApiConfig:
     X-Forwarded-For; by default nobody may, so a client behind a proxy shares the proxy's limit.
     `public_url`: where people reach this API, for links in e-mails; without a slash at the end.
     `web_origins` (comma-separated, or *): pages of other hosts that may call the API and open sockets.
-    `files`: where uploads are kept.
+    `files`: where uploads are kept. `seller`: of the batteries that Lithovolt's orders are invoiced for.
+    `nbfc`: who lends; without `nbfc_secret` none of its webhooks is taken but a dealer's or an admin's.
+    `sms_statuses`: who reads the callbacks of SMS providers, by provider; without one there are none.
     `payments`: payment providers by name, the first is the app's; without one the app orders no top-up.
     """
 
@@ -38,11 +43,17 @@ class ApiConfig:
     evcms_refresh_s: int = 7 * 86_400
     ienerzy_access_s: int = 86_400
     ienerzy_uploads_per_minute: int = 10
+    ienerzy_messages_per_minute: int = 30
     lithovolt_access_s: int = 3_600
     lithovolt_refresh_s: int = 7 * 86_400
     lithovolt_reset_s: int = 3_600
     lithovolt_auth_per_minute: int = 60
+    lithovolt_verifications_per_minute: int = 60
+    lithovolt_login_tries: int = 10
     lending: LendingTerms = field(default_factory=LendingTerms)
+    seller: Seller = field(default_factory=Seller)
+    nbfc: NbfcProvider = field(default_factory=HouseNbfc)
+    nbfc_secret: str = field(default="", repr=False)
     otp_life_s: int = 300
     otp_tries: int = 5
     otp_sender: OtpSender = field(default_factory=LogSender)
@@ -52,6 +63,7 @@ class ApiConfig:
     mobile_access_s: int = 30 * 86_400
     mobile_portal_access_s: int = 12 * 3_600
     payments: Mapping[str, PaymentProvider] = field(default_factory=dict)
+    sms_statuses: Mapping[str, SmsStatuses] = field(default_factory=dict)
     files: FileStore = field(default_factory=lambda: DiskStore(Path("data/files")))
     upload_bytes_max: int = 10_551_296  # of the whole form: a document of 10 MiB, and what is around it
     charger_answer_s: float = 30.0

@@ -4,6 +4,7 @@
 where the user is known, in the family's caller.
 """
 
+import re
 import time
 from dataclasses import dataclass
 
@@ -24,6 +25,11 @@ EVCMS_WEBHOOKS = "/api/v1/payments/"
 IENERZY_AUTH = frozenset({"/api/auth/login", "/api/auth/verify-otp"})
 MOBILE_LOGINS = frozenset({"/api/mobile/auth/login", "/api/mobile/admin/login"})
 MOBILE_TRIES_MINUTES = 15
+# With the slash that tells Lithovolt's paths from Ienerzy's (conflict C01).
+LITHOVOLT_AUTH = re.compile(r"/api/auth/.*/")
+LITHOVOLT_TRIES_MINUTES = 15
+# Anybody may ask; nobody is to go through all serial numbers.
+LITHOVOLT_PUBLIC = "/api/warranty/verify/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +59,45 @@ class RateLimiter:
         self._ienerzy_user = RateLimitItemPerMinute(
             config.ienerzy_requests_per_minute, namespace="ienerzy-user"
         )
+        self._ienerzy_upload = RateLimitItemPerMinute(
+            config.ienerzy_uploads_per_minute, namespace="ienerzy-upload"
+        )
+        self._ienerzy_message = RateLimitItemPerMinute(
+            config.ienerzy_messages_per_minute, namespace="ienerzy-message"
+        )
         self._mobile_login = RateLimitItemPerMinute(config.mobile_logins_per_minute, namespace="mobile-login")
         self._mobile_tries = RateLimitItemPerMinute(
             config.mobile_login_tries, MOBILE_TRIES_MINUTES, namespace="mobile-tries"
+        )
+        self._lithovolt_auth = RateLimitItemPerMinute(
+            config.lithovolt_auth_per_minute, namespace="lithovolt-auth"
+        )
+        self._lithovolt_public = RateLimitItemPerMinute(
+            config.lithovolt_verifications_per_minute, namespace="lithovolt-public"
+        )
+        self._lithovolt_tries = RateLimitItemPerMinute(
+            config.lithovolt_login_tries, LITHOVOLT_TRIES_MINUTES, namespace="lithovolt-tries"
         )
 
     async def evcms(self, address: str) -> Window:
         """Count a request to /api/v1 by its address."""
         return await self._hit(self._evcms, address)
 
-    async def ienerzy_auth(self, address: str) -> Window:
-        """Count a sign-in request by its address."""
-        return await self._hit(self._ienerzy_auth, address)
+    async def ienerzy_auth(self, whom: str) -> Window:
+        """Count a sign-in request by its address, or a one-time password by its phone."""
+        return await self._hit(self._ienerzy_auth, whom)
 
     async def ienerzy_user(self, user_id: int) -> Window:
         """Count a request by its user."""
         return await self._hit(self._ienerzy_user, str(user_id))
+
+    async def ienerzy_upload(self, user_id: int) -> Window:
+        """Count a document that a user sends."""
+        return await self._hit(self._ienerzy_upload, str(user_id))
+
+    async def ienerzy_message(self, user_id: int) -> Window:
+        """Count a text message that a user sends to whatever phone."""
+        return await self._hit(self._ienerzy_message, str(user_id))
 
     async def mobile_login(self, address: str) -> Window:
         """Count a sign-in request of the Mobile family by its address."""
@@ -81,6 +110,22 @@ class RateLimiter:
     async def forget_mobile_tries(self, account: str) -> None:
         """Begin again at zero: the password was right."""
         await self._windows.clear(self._mobile_tries, account)
+
+    async def lithovolt_auth(self, address: str) -> Window:
+        """Count a sign-in request of the Lithovolt family by its address."""
+        return await self._hit(self._lithovolt_auth, address)
+
+    async def lithovolt_public(self, address: str) -> Window:
+        """Count what anybody asks of a warranty by its address."""
+        return await self._hit(self._lithovolt_public, address)
+
+    async def lithovolt_try(self, what: str, account: str) -> Window:
+        """Count what is tried for an account, by its login, from wherever it comes, as in "password"."""
+        return await self._hit(self._lithovolt_tries, f"{what}:{account}")
+
+    async def forget_lithovolt_tries(self, what: str, account: str) -> None:
+        """Begin again at zero: it was right."""
+        await self._windows.clear(self._lithovolt_tries, f"{what}:{account}")
 
     async def _hit(self, item: RateLimitItem, key: str) -> Window:
         is_within = await self._windows.hit(item, key)
@@ -120,6 +165,10 @@ class RateLimitMiddleware:
             await self._pass(await self._limiter.ienerzy_auth(_address(scope)), scope, receive, send)
         elif path in MOBILE_LOGINS:
             await self._pass(await self._limiter.mobile_login(_address(scope)), scope, receive, send)
+        elif LITHOVOLT_AUTH.fullmatch(path):
+            await self._pass(await self._limiter.lithovolt_auth(_address(scope)), scope, receive, send)
+        elif path.startswith(LITHOVOLT_PUBLIC):
+            await self._pass(await self._limiter.lithovolt_public(_address(scope)), scope, receive, send)
         else:
             await self._app(scope, receive, send)
 

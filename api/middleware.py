@@ -1,5 +1,6 @@
 """What happens to a request before it meets a route: unexpected errors, large bodies, trailing slashes."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -10,6 +11,10 @@ from api.errors import Problem, answer
 from api.limits import EVCMS_PREFIX
 
 log = structlog.get_logger()
+
+LITHOVOLT_SLASHLESS = re.compile(
+    r"/api/(inventory|orders|warranty|users|notifications|schema|docs|redoc)(/.*[^/])?", re.DOTALL
+)
 
 
 class GuardMiddleware:
@@ -47,20 +52,22 @@ class GuardMiddleware:
 class BodyLimitMiddleware:
     """Refuses bodies of more than `bytes_max` bytes, whether they announce their length or not.
 
-    `larger`: paths that have a bound of their own.
+    `larger`: patterns of whole paths that have a bound of their own.
     """
 
     def __init__(self, app: ASGIApp, bytes_max: int, larger: Mapping[str, int] | None = None) -> None:
         self._app = app
         self._bytes_max = bytes_max
-        self._larger = larger or {}
+        self._larger = [(re.compile(path), bound) for path, bound in (larger or {}).items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request (ASGI)."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        bytes_max = self._larger.get(scope["path"].rstrip("/"), self._bytes_max)
+        path = scope["path"].rstrip("/")
+        bounds = (bound for pattern, bound in self._larger if pattern.fullmatch(path))
+        bytes_max = next(bounds, self._bytes_max)
         read_bytes = 0
 
         async def counted() -> Message:
@@ -95,7 +102,10 @@ class PagesMiddleware:
 
 
 class SlashMiddleware:
-    """Lets EV-CMS paths end with a slash or not (conflict C07); no other family's."""
+    """Lets EV-CMS paths end with a slash (conflict C07), and Lithovolt's without theirs (conflict C08).
+
+    But for /api/auth, where the slash tells Lithovolt from Ienerzy (conflict C01), and whatever is Ienerzy's.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -105,4 +115,6 @@ class SlashMiddleware:
         path = scope.get("path", "")
         if scope["type"] == "http" and path.startswith(f"{EVCMS_PREFIX}/") and path.endswith("/"):
             scope = {**scope, "path": path[:-1]}
+        elif scope["type"] == "http" and LITHOVOLT_SLASHLESS.fullmatch(path):
+            scope = {**scope, "path": f"{path}/"}
         await self._app(scope, receive, send)

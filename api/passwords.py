@@ -1,4 +1,4 @@
-"""Passwords: argon2id, in a thread, for one hash takes tens of milliseconds; used by the EV-CMS sign-in."""
+"""Passwords: argon2id, in a thread, for one hash takes tens of milliseconds; used by the sign-ins."""
 
 import asyncio
 

@@ -25,6 +25,7 @@ from storage.database import Connection, Pool
 from storage.queries import device_commands, outbox
 from storage.queries.outbox import Task
 from stream import (
+    battery_orders,
     broadcast,
     budgets,
     charger_certificates,
@@ -39,12 +40,18 @@ from stream import (
 from stream.bookings import jobs as booking_jobs
 from stream.bus import nudge_device
 from stream.health import job as health_job
+from stream.lending import locks
+from stream.lending.lock_rules import LockLimits
 from stream.lending.terms import LendingTerms
 from stream.metering import billing, supply, watch
+from stream.nbfc import submission
+from stream.nbfc.provider import HouseNbfc, NbfcProvider
 from stream.notices import Senders
 from stream.reconcile import ReconcileLimits
 from stream.release import REST_KIND, release_rest
+from stream.service import alarm_tickets
 from stream.settlement import LiveEvent
+from stream.warranty import reminders
 
 log = structlog.get_logger()
 
@@ -77,6 +84,9 @@ class JobsConfig:
     bookings_interval_s: float = 5.0
     senders: Senders = field(default_factory=Senders)
     lending: LendingTerms = field(default_factory=LendingTerms)
+    locks_interval_s: float = 60.0
+    locks: LockLimits = field(default_factory=LockLimits)
+    nbfc: NbfcProvider = field(default_factory=HouseNbfc)
 
 
 _Handler = Callable[[Connection, Mapping[str, Any], JobsConfig], Awaitable[list[LiveEvent]]]
@@ -160,6 +170,39 @@ async def _invoice_session(
     return []
 
 
+async def _open_alarm_ticket(
+    connection: Connection, payload: Mapping[str, Any], config: JobsConfig
+) -> list[LiveEvent]:
+    await alarm_tickets.open_for_alarm(connection, int(payload["alarm_id"]), to_datetime(config.clock()))
+    return []
+
+
+async def _follow_lock(
+    connection: Connection, payload: Mapping[str, Any], config: JobsConfig
+) -> list[LiveEvent]:
+    ordered = await locks.follow(
+        connection, int(payload["application_id"]), config.lending, config.locks, to_datetime(config.clock())
+    )
+    return [] if ordered is None else [battery_orders.as_event(ordered)]
+
+
+async def _submit_to_nbfc(
+    connection: Connection, payload: Mapping[str, Any], config: JobsConfig
+) -> list[LiveEvent]:
+    now = to_datetime(config.clock())
+    application_id, method = int(payload["application_id"]), config.lending.method
+    await submission.submit(connection, application_id, config.nbfc, method, now)
+    return []
+
+
+async def _report_to_nbfc(
+    connection: Connection, payload: Mapping[str, Any], config: JobsConfig
+) -> list[LiveEvent]:
+    now = to_datetime(config.clock())
+    await submission.submit_report(connection, int(payload["report_id"]), config.nbfc, now)
+    return []
+
+
 async def _live_event(
     connection: Connection, payload: Mapping[str, Any], config: JobsConfig
 ) -> list[LiveEvent]:
@@ -179,7 +222,11 @@ HANDLERS: Mapping[str, _Handler] = {
     "notify_meter_alert": _notify_meter_alert,  # {"alert_id"}: an alert was opened
     invoicing.KIND: _invoice_session,  # {"session_id"}: a wallet has paid for a session
     REST_KIND: _release_rest,  # {"device_id"}: a device was let in a while ago
+    alarm_tickets.KIND: _open_alarm_ticket,  # {"alarm_id"}: a battery's alarm is critical
     "complete_booking": _complete_booking,  # {"session_id"}: a booking's session was rated
+    locks.FOLLOW_KIND: _follow_lock,  # {"application_id"}: something was paid of a loan
+    submission.SUBMIT_KIND: _submit_to_nbfc,  # {"application_id"}: an application goes to the NBFC
+    submission.REPORT_KIND: _report_to_nbfc,  # {"report_id"}: a collection report goes to it
     "live_event": _live_event,  # {"name", "payload"}: to be told after a commit of the API
 }
 
@@ -219,6 +266,11 @@ async def _reconcile(pool: Pool, config: JobsConfig) -> None:
         log.warning("sessions_reconciled", ended=ended)
 
 
+async def _remind_of_warranties(pool: Pool, config: JobsConfig) -> None:
+    """Tell whose warranty ends soon."""
+    await reminders.remind(pool, to_datetime(config.clock()))
+
+
 async def _raise_budget_alerts(pool: Pool, config: JobsConfig) -> None:
     """Tell who has spent a budget, or most of it."""
     await budgets.raise_alerts(pool, to_datetime(config.clock()))
@@ -250,6 +302,9 @@ async def run(
     async def assess_batteries(pool: Pool, config: JobsConfig) -> None:
         await health_job.run_due(pool, bus, to_datetime(config.clock()))
 
+    async def lock_batteries(pool: Pool, config: JobsConfig) -> None:
+        await locks.run_due(pool, bus, to_datetime(config.clock()), config.lending, config.locks)
+
     async def follow_bookings(pool: Pool, config: JobsConfig) -> None:
         await booking_jobs.run_due(pool, bus, to_datetime(config.clock()))
 
@@ -261,6 +316,7 @@ async def run(
         group.create_task(_repeat(_maintain, config.maintain_interval_s, config, pool, stop))
         group.create_task(_repeat(_purge, config.maintain_interval_s, config, pool, stop))
         group.create_task(_repeat(_tidy_money, config.maintain_interval_s, config, pool, stop))
+        group.create_task(_repeat(_remind_of_warranties, config.maintain_interval_s, config, pool, stop))
         group.create_task(_repeat(_raise_budget_alerts, config.budgets_interval_s, config, pool, stop))
         group.create_task(_repeat(_reconcile, config.reconcile_interval_s, config, pool, stop))
         group.create_task(_repeat(send_supply_orders_again, config.meters_interval_s, config, pool, stop))
@@ -269,6 +325,7 @@ async def run(
         group.create_task(_repeat(_expire_device_commands, config.commands_interval_s, config, pool, stop))
         group.create_task(_repeat(deliver_certificates, config.certificates_interval_s, config, pool, stop))
         group.create_task(_repeat(assess_batteries, config.health_interval_s, config, pool, stop))
+        group.create_task(_repeat(lock_batteries, config.locks_interval_s, config, pool, stop))
         group.create_task(_repeat(follow_bookings, config.bookings_interval_s, config, pool, stop))
         group.create_task(_repeat(renew_certificates, config.maintain_interval_s, config, pool, stop))
         ready()
@@ -311,7 +368,7 @@ async def work_one(config: JobsConfig, pool: Pool, bus: Client) -> bool:
         tasks = await outbox.claim_due(connection, to_datetime(config.clock()), limit=1)
         events = await _carry_out(connection, tasks[0], config) if tasks else []
     # committed by now: nobody is told of what may still be undone
-    await supply.tell(bus, events)
+    await supply.tell(bus, await battery_orders.tell(bus, events))
     return bool(tasks)
 
 

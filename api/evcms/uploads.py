@@ -1,18 +1,11 @@
 """EV-CMS files: /api/v1/upload, links to private files, and /uploads (EV-134, EV-136)."""
 
-import asyncio
-import hashlib
 import secrets
-import shutil
 import tempfile
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, cast
-from urllib.parse import quote
 
-import structlog
 from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParameter
 from starlette.datastructures import FormData, UploadFile
@@ -20,7 +13,7 @@ from starlette.responses import StreamingResponse
 
 from api.callers import Caller, authenticate
 from api.context import Context, Ctx, Db
-from api.errors import FieldError, Problem, invalid, not_found
+from api.errors import FieldError, invalid
 from api.evcms.callers import FAMILY, AnyUser, BearerToken
 from api.evcms.envelope import Answer
 from api.evcms.files import (
@@ -34,55 +27,28 @@ from api.evcms.files import (
 )
 from api.evcms.schemas.errors import UNLIMITED, EvcmsError
 from api.evcms.schemas.uploads import FORM, UPLOAD_TYPES, LinkOut, UploadOut, UploadType
+from api.uploaded_files import BINARY, FitFile, away, fit_file, give_file, headers_of, keep_files
 from storage.queries.uploads import Upload, insert_upload
-from stream.files import (
-    DOCUMENTS,
-    IMAGES,
-    FileMissingError,
-    FileStore,
-    FileStoreError,
-    Format,
-    UnfitFileError,
-    check_file,
-    format_of,
-    reduce_image,
-)
-
-log = structlog.get_logger()
+from stream.files import DOCUMENTS, IMAGES, FileStoreError, Format, UnfitFileError
 
 router = APIRouter()
 public = APIRouter(prefix="/uploads", tags=["EV-CMS"], responses=UNLIMITED)
 
 FIELDS_MAX = 8
 FIELD_BYTES_MAX = 1_024
-ORIGINAL_CHARACTERS_MAX = 200
 NAME_BYTES = 16
-DECODERS_MAX = 2  # files looked at, at a time: a picture may take 200 MB
+AWAY_STATUS = 503
 PUBLIC_AGE_S = 365 * 86_400  # a name is never given twice
 _AWAY: dict[int | str, dict[str, Any]] = {
     503: {"model": EvcmsError, "description": "The file store does not answer"}
 }
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {
-        "content": {each.mimetype: _BINARY for each in (*IMAGES.values(), *DOCUMENTS.values())},
+        "content": {each.mimetype: BINARY for each in (*IMAGES.values(), *DOCUMENTS.values())},
         "description": "The file",
     },
     **_AWAY,
 }
-_decoders = ThreadPoolExecutor(DECODERS_MAX, thread_name_prefix="pictures")
-
-
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    """A file that is taken: what is to be kept of it."""
-
-    format: Format
-    path: Path
-    thumbnail: Path | None
-    original: str
-    size_bytes: int
-    sha256: bytes
 
 
 @router.post("/upload", status_code=201, openapi_extra=FORM, responses=_AWAY)
@@ -96,7 +62,7 @@ async def upload(request: Request, caller: AnyUser, context: Ctx) -> Answer[Uplo
     async with request.form(max_files=1, max_fields=FIELDS_MAX, max_part_size=FIELD_BYTES_MAX) as form:
         file, type_ = _fields(request, form)
         with tempfile.TemporaryDirectory(prefix="gridwire-upload-") as folder:
-            fit = await _in_decoder(_fit, file, type_, Path(folder))
+            fit = await fit_file(file, Path(folder), check=_refusal(type_), is_document=type_ == PRIVATE)
             kept = await _keep(context, caller, type_, fit)
     thumbnail = None if fit.thumbnail is None else thumbnail_of(kept.filename)
     return Answer.of(
@@ -143,28 +109,15 @@ async def read(
     if type_ == PRIVATE and caller is not None:
         refuse_foreign(caller, found)
     try:
-        stored = await context.config.files.open(f"{type_}/{filename}")
-    except FileMissingError as error:
-        raise not_found("File", "No file has this name") from error
+        return await give_file(context.config.files, f"{type_}/{filename}", found.mimetype, _headers(found))
     except FileStoreError as error:
-        raise _away(error) from error
-    headers = {**_headers(found), "Content-Length": str(stored.size_bytes)}
-    return StreamingResponse(stored.chunks, media_type=found.mimetype, headers=headers)
+        raise away(error, AWAY_STATUS) from error
 
 
 def _headers(found: Upload) -> dict[str, str]:
-    """What keeps a browser from taking a file for a page of ours."""
     is_private = found.type == PRIVATE
-    is_picture = found.mimetype.startswith("image/")
-    return {
-        "Cache-Control": "private, no-store" if is_private else f"public, max-age={PUBLIC_AGE_S}, immutable",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-        "Cross-Origin-Resource-Policy": "same-site" if is_private else "cross-origin",
-        "Content-Disposition": "inline"
-        if is_picture
-        else f"attachment; filename*=UTF-8''{quote(found.original)}",
-    }
+    cache = "private, no-store" if is_private else f"public, max-age={PUBLIC_AGE_S}, immutable"
+    return headers_of(found.mimetype, name=found.original, cache=cache, is_private=is_private)
 
 
 def _fields(request: Request, form: FormData) -> tuple[UploadFile, UploadType]:
@@ -180,52 +133,21 @@ def _fields(request: Request, form: FormData) -> tuple[UploadFile, UploadType]:
     return cast("UploadFile", file), cast("UploadType", type_)
 
 
-async def _in_decoder(
-    work: Callable[[UploadFile, UploadType, Path], _Fit], file: UploadFile, type_: UploadType, folder: Path
-) -> _Fit:
-    try:
-        return await asyncio.get_running_loop().run_in_executor(_decoders, work, file, type_, folder)
-    except UnfitFileError as error:
-        raise Problem(400, "File not accepted", str(error)) from error
+def _refusal(type_: UploadType) -> Callable[[Format], None]:
+    def check(claimed: Format) -> None:
+        if claimed.kind == "document" and type_ != PRIVATE:
+            raise UnfitFileError(f"A {type_} file must be a picture; documents are of type {PRIVATE}")
+
+    return check
 
 
-def _fit(file: UploadFile, type_: UploadType, folder: Path) -> _Fit:
-    """Check the file and make what is to be kept; blocking. Raises `UnfitFileError`."""
-    name = file.filename or ""
-    claimed = format_of(name)
-    if claimed.kind == "document" and type_ != PRIVATE:
-        raise UnfitFileError(f"A {type_} file must be a picture; documents are of type {PRIVATE}")
-    path = folder / "source"
-    with path.open("wb") as target:
-        file.file.seek(0)
-        shutil.copyfileobj(file.file, target)
-    check_file(path, claimed)
-    thumbnail = None
-    if claimed.kind == "image":
-        picture = reduce_image(path, claimed, folder, is_document=type_ == PRIVATE)
-        path, thumbnail = picture.path, picture.thumbnail
-    with path.open("rb") as kept:
-        digest = hashlib.file_digest(kept, "sha256").digest()
-    return _Fit(claimed, path, thumbnail, _original(name), path.stat().st_size, digest)
-
-
-def _original(name: str) -> str:
-    """What the sender called it, as one printable line without folders."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    printable = "".join(each if each.isprintable() else "_" for each in last)
-    return printable.encode(errors="replace").decode()[-ORIGINAL_CHARACTERS_MAX:]
-
-
-async def _keep(context: Context, caller: Caller, type_: UploadType, fit: _Fit) -> Upload:
-    """First the bytes, then the row: a row never names what is not there."""
+async def _keep(context: Context, caller: Caller, type_: UploadType, fit: FitFile) -> Upload:
     filename = f"{secrets.token_hex(NAME_BYTES)}.{fit.format.extension}"
     files = {f"{type_}/{filename}": fit.path}
     if fit.thumbnail is not None:
         files[f"{type_}/{thumbnail_of(filename)}"] = fit.thumbnail
-    store = context.config.files
-    try:
-        for key, path in files.items():
-            await store.put(key, path, fit.format.mimetype)
+
+    async def enter() -> Upload:
         async with context.pool.connection() as db:
             return await insert_upload(
                 db,
@@ -238,21 +160,8 @@ async def _keep(context: Context, caller: Caller, type_: UploadType, fit: _Fit) 
                 sha256=fit.sha256,
                 now=context.now(),
             )
-    except BaseException as error:
-        await asyncio.shield(_forget(store, files))
-        if isinstance(error, FileStoreError):
-            raise _away(error) from error
-        raise
 
-
-async def _forget(store: FileStore, keys: Iterable[str]) -> None:
-    for key in keys:
-        try:
-            await store.delete(key)
-        except FileStoreError as error:
-            log.warning("upload_orphaned", key=key, error=str(error))
-
-
-def _away(error: FileStoreError) -> Problem:
-    log.error("file_store_failed", error=str(error))
-    return Problem(503, "File store not available", "Files cannot be kept or read now: try again later")
+    try:
+        return await keep_files(context.config.files, files, fit.format.mimetype, enter)
+    except FileStoreError as error:
+        raise away(error, AWAY_STATUS) from error

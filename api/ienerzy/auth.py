@@ -6,11 +6,12 @@ from fastapi import APIRouter
 
 from api import tokens
 from api.callers import refuse_blocked
-from api.context import Context, Ctx, Db
+from api.context import Ctx, Db
 from api.errors import Problem, not_found
-from api.fields import normalise_phone
 from api.ienerzy.callers import FAMILY
+from api.ienerzy.phones import phone_of
 from api.ienerzy.schemas import LoginIn, OtpSent, UserOut, Verified, VerifyIn
+from api.limits import too_many_requests
 from api.otp import hash_code, new_code
 from storage.queries import one_time_passwords, users
 
@@ -19,8 +20,14 @@ router = APIRouter(prefix="/auth")
 
 @router.post("/login")
 async def login(body: LoginIn, context: Ctx, db: Db) -> OtpSent:
-    """Send a one-time password; the account is the one of this phone and `userType`."""
-    phone = _phone(context, body.phone)
+    """Send a one-time password; the account is the one of this phone and `userType`.
+
+    A new one takes the place of the one before. A phone is sent as many a minute as an address may ask for.
+    """
+    phone = phone_of(context, body.phone)
+    window = await context.limiter.ienerzy_auth(phone)
+    if not window.is_within:
+        raise too_many_requests(window)
     user = await users.find_by_phone(db, FAMILY, phone, body.userType)
     if user is None:
         raise not_found("User", f"No {body.userType} has the phone number {phone}")
@@ -35,14 +42,14 @@ async def login(body: LoginIn, context: Ctx, db: Db) -> OtpSent:
         tries=config.otp_tries,
         expires_at=context.now() + timedelta(seconds=config.otp_life_s),
     )
-    await config.otp_sender.send(phone, code)
+    await config.otp_sender.send(db, user, code, context.now())
     return OtpSent(success=True, message="OTP sent successfully", user=UserOut.of(user))
 
 
 @router.post("/verify-otp")
 async def verify_otp(body: VerifyIn, context: Ctx, db: Db) -> Verified:
     """Exchange a one-time password for a token, of the account that asked for it last."""
-    phone, config = _phone(context, body.phone), context.config
+    phone, config = phone_of(context, body.phone), context.config
     user_id = await one_time_passwords.try_code(
         db,
         system=FAMILY,
@@ -60,10 +67,3 @@ async def verify_otp(body: VerifyIn, context: Ctx, db: Db) -> Verified:
         config.secret_key, FAMILY, claims, now_us=context.clock(), life_s=config.ienerzy_access_s
     )
     return Verified(success=True, token=token, user=UserOut.of(user))
-
-
-def _phone(context: Context, given: str) -> str:
-    phone = normalise_phone(given, context.config.phone_region)
-    if phone is None:
-        raise Problem(400, "Invalid phone number", f"{given!r} is no phone number; write it as +919876543210")
-    return phone

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Path, Query
 
 from api.context import Ctx, Db
 from api.errors import not_found
+from api.ienerzy.accounts import dealer_for
 from api.ienerzy.battery_access import battery_of, enter
-from api.ienerzy.callers import Dealer, DealerOrConsumer, reach
+from api.ienerzy.callers import DealerOrAdmin, DealerOrConsumer, reach
 from api.ienerzy.control import control
 from api.ienerzy.schemas import (
     BIGINT_MAX,
@@ -22,7 +23,9 @@ from api.ienerzy.schemas import (
     NewBattery,
     Telemetry,
 )
-from storage.queries import batteries, samples, users
+from storage.queries import batteries, consumers, samples
+from storage.queries.admin_actions import record_action
+from storage.queries.battery_assignments import assign_battery
 
 router = APIRouter(prefix="/batteries")
 
@@ -49,9 +52,12 @@ async def list_batteries(
 
 
 @router.post("", status_code=201)
-async def add(body: NewBattery, caller: Dealer, db: Db) -> BatteryOut:
-    """Enter a battery for the calling dealer; from now on what it reports is stored."""
-    return BatteryOut.of(await enter(db, body, caller.id))
+async def add(body: NewBattery, caller: DealerOrAdmin, db: Db) -> BatteryOut:
+    """Enter a battery for the calling dealer; from now on what it reports is stored.
+
+    An admin names the dealer by `dealer_id`.
+    """
+    return BatteryOut.of(await enter(db, body, await dealer_for(db, caller, body.dealer_id)))
 
 
 @router.get("/health-report")
@@ -71,7 +77,9 @@ async def battery(serial: Serial, caller: DealerOrConsumer, db: Db) -> BatteryDe
 
 
 @router.post("/{serial}/control")
-async def control_battery(serial: Serial, body: ControlIn, caller: Dealer, context: Ctx) -> ControlledBattery:
+async def control_battery(
+    serial: Serial, body: ControlIn, caller: DealerOrAdmin, context: Ctx
+) -> ControlledBattery:
     """Set a battery's status, or command its immobiliser and wait shortly for its answer.
 
     While a battery has not confirmed a command its status is unchanged and `pending_status` says what was
@@ -81,12 +89,20 @@ async def control_battery(serial: Serial, body: ControlIn, caller: Dealer, conte
 
 
 @router.put("/{serial}/assign")
-async def assign(serial: Serial, body: AssignIn, caller: Dealer, db: Db) -> BatteryOut:
-    """Assign a battery to a consumer of the calling dealer."""
+async def assign(serial: Serial, body: AssignIn, caller: DealerOrAdmin, context: Ctx, db: Db) -> BatteryOut:
+    """Assign a battery to a consumer of its dealer. Who had it before is kept."""
     found = await battery_of(db, caller, serial)
-    consumer = await users.get_user(db, body.consumer_id)
-    if consumer is None or consumer.role != "consumer" or consumer.dealer_id != caller.id:
-        raise not_found("Consumer", f"No consumer of yours has the id {body.consumer_id}")
-    assigned = await batteries.set_battery_owner(db, found.id, consumer.id)
-    assert assigned is not None
-    return BatteryOut.of(assigned)
+    consumer = await consumers.get_consumer(db, body.consumer_id)
+    if consumer is None or consumer.dealer_id is None or consumer.dealer_id != found.dealer_id:
+        raise not_found("Consumer", f"No consumer of the battery's dealer has the id {body.consumer_id}")
+    now = context.now()
+    if await assign_battery(db, found.id, consumer.id, assigned_by=caller.id, now=now):
+        await record_action(
+            db,
+            actor_id=caller.id,
+            action="battery.assign",
+            subject=f"battery:{found.id}",
+            detail={"from": found.owner_id, "to": consumer.id},
+            now=now,
+        )
+    return BatteryOut.of(await battery_of(db, caller, serial))

@@ -32,6 +32,12 @@ async def _authenticated(
     return caller
 
 
+async def _if_any(
+    context: Ctx, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Caller | None:
+    return None if credentials is None else await _authenticated(context, credentials)
+
+
 class _Role:
     """A dependency: the caller, if it has one of these roles."""
 
@@ -44,8 +50,10 @@ class _Role:
         return caller
 
 
+MaybeUser = Annotated[Caller | None, Depends(_if_any)]  # for what others prove in another way
 AnyUser = Annotated[Caller, Depends(_authenticated)]
 Dealer = Annotated[Caller, Depends(_Role("dealer"))]
+Consumer = Annotated[Caller, Depends(_Role("consumer"))]
 DealerOrConsumer = Annotated[Caller, Depends(_Role("dealer", "consumer", "admin"))]
 DealerOrAdmin = Annotated[Caller, Depends(_Role("dealer", "admin"))]
 DealerOrTechnician = Annotated[Caller, Depends(_Role("dealer", "technician", "admin"))]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, PlainSerializer
 
 from api.fields import Storable
+from api.ienerzy.figure_text import mean, tenth
 from storage.queries.batteries import Battery, HealthGroup
 from storage.queries.samples import BatterySample
 from storage.queries.users import User
@@ -17,6 +18,7 @@ SERIAL_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 RESERVED_SERIALS = frozenset({"test", "health-report"})
 BIGINT_MAX = 2**63 - 1
 
+Role = Literal["dealer", "consumer", "technician", "admin"]
 BatteryStatus = Literal["active", "inactive", "maintenance"]
 STATUSES: tuple[BatteryStatus, ...] = ("active", "inactive", "maintenance")
 
@@ -46,10 +48,10 @@ Phone = Annotated[str, Field(min_length=1, max_length=32), Storable]
 
 
 class LoginIn(BaseModel):
-    """Ask for a one-time password."""
+    """Ask for a one-time password; `technician` and `admin` are an extension."""
 
     phone: Phone
-    userType: Literal["dealer", "consumer"]  # noqa: N815 (the contract's name)
+    userType: Role  # noqa: N815 (the contract's name)
 
 
 class VerifyIn(BaseModel):
@@ -174,10 +176,11 @@ class BatteryDetail(BaseModel):
 
 
 class NewBattery(BaseModel):
-    """A battery to enter."""
+    """A battery to enter. An admin says by `dealer_id` whose; a dealer's are always his own."""
 
     serial_number: Annotated[str, Field(pattern=SERIAL_PATTERN), AfterValidator(_not_reserved)]
     health_score: Annotated[Decimal, Field(ge=0, le=100)] = Decimal(100)
+    dealer_id: Annotated[int | None, Field(ge=1, le=BIGINT_MAX)] = None
 
 
 class ControlIn(BaseModel):
@@ -207,7 +210,7 @@ class HealthGroupOut(BaseModel):
             return cls(count=0, avg_health="0.0", min_health=0, max_health=0)
         return cls(
             count=group.count,
-            avg_health=f"{group.avg_health:.1f}",
+            avg_health=str(tenth(group.avg_health)),
             min_health=plain(group.min_health),
             max_health=plain(group.max_health),
         )
@@ -225,11 +228,10 @@ class HealthReport(BaseModel):
         """Show `groups`."""
         by_status = {group.status: group for group in groups}
         total = sum(group.count for group in groups)
-        mean = sum(group.avg_health * group.count for group in groups) / total if total else Decimal(0)
         return cls(
             fleet_health={status: HealthGroupOut.of(by_status.get(status)) for status in STATUSES},
             total_batteries=total,
-            overall_health_score=round(float(mean), 1),
+            overall_health_score=float(tenth(mean(sum(group.sum_health for group in groups), total))),
         )
 
 

@@ -34,6 +34,7 @@ def config(codes: Codes) -> ApiConfig:
         evcms_requests_per_15_minutes=100_000,
         ienerzy_auth_per_minute=100_000,
         ienerzy_requests_per_minute=100_000,
+        lithovolt_verifications_per_minute=100_000,
         charger_answer_s=1.0,
         session_start_s=1.0,
         session_stop_s=1.0,

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from storage.database import Pool
+from storage.database import Connection, Pool
 from storage.queries import chargers, devices, sessions, users
 
 PASSWORD = "correct horse"
@@ -43,8 +43,9 @@ class Codes:
     def __init__(self) -> None:
         self.sent: dict[str, str] = {}
 
-    async def send(self, phone: str, code: str) -> None:
-        self.sent[phone] = code
+    async def send(self, connection: Connection, user: users.User, code: str, now: datetime) -> None:
+        assert user.phone is not None
+        self.sent[user.phone] = code
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ async def test_ienerzy_sign_in_is_limited_by_address(make_service: Callable[...,
         "details": "Too many requests. Please try again later.",
     }
     assert int(answer.headers["Retry-After"]) > 0
-    assert (await api.post("/api/auth/login/", json=body)).status_code == 404
+    assert (await api.post("/api/auth/login/", json=body)).status_code == 400
 
 
 async def test_ienerzy_limits_each_user(

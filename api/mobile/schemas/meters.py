@@ -19,20 +19,23 @@ Latest = tuple[Decimal, datetime] | None
 UNITS = {"electricity": "kWh", "heat": "kWh", "cooling": "kWh", "water": "m3", "gas": "m3"}
 
 
+_METER: dict[str, Any] = {
+    "id": 1,
+    "serial_number": "MTR001",
+    "meter_type": "prepaid",
+    "utility_type": "electricity",
+    "current_reading": 1250.5,
+    "last_reading_date": "2024-01-15T10:30:00",
+    "status": "active",
+    "device_type": "Smart Meter",
+    "communication_type": "LoRa",
+}
+
+
 class MeterOut(BaseModel):
     """A meter and its newest reading, in kWh or m3; null where it has none yet."""
 
-    model_config = example(
-        id=1,
-        serial_number="MTR001",
-        meter_type="prepaid",
-        utility_type="electricity",
-        current_reading=1250.5,
-        last_reading_date="2024-01-15T10:30:00",
-        status="active",
-        device_type="Smart Meter",
-        communication_type="LoRa",
-    )
+    model_config = example(**_METER)
 
     id: int
     serial_number: str
@@ -52,6 +55,8 @@ class MeterOut(BaseModel):
 
 class MeterDetail(MeterOut):
     """A meter, and the unit that it is of."""
+
+    model_config = example(**_METER, unit_id=12, unit_number="A-1204")
 
     unit_id: int
     unit_number: str

@@ -253,7 +253,7 @@ class NoticeOut(BaseModel):
     channel: Literal["sms", "push"]
     kind: str
     body: str | None
-    state: Literal["pending", "sent", "failed"]
+    state: Literal["pending", "sent", "delivered", "failed"]
     provider: str | None
     detail: str | None
     created_at: Time

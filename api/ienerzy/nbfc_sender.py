@@ -1,0 +1,65 @@
+"""Who may tell an NBFC's word: the NBFC by its signature, or a dealer or admin by a token (conflict C35)."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+from fastapi.security import APIKeyHeader
+
+from api.context import Ctx
+from api.errors import forbidden, unauthenticated
+from api.fields import TEXT_CHARACTERS_MAX, Storable
+from api.ienerzy.callers import MaybeUser
+from protocols.nbfc import EVENT_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, TOLERANCE_S, refusal
+
+_signature = APIKeyHeader(
+    name=SIGNATURE_HEADER,
+    scheme_name="NBFC",
+    auto_error=False,
+    description=f"sha256= and the HMAC-SHA256 of {TIMESTAMP_HEADER}, a point and the body, in hexadecimal",
+)
+_WHY = {
+    "signature": "The signature of the NBFC is not right",
+    "timestamp": f"The signature's timestamp is not within {TOLERANCE_S} seconds of now",
+}
+
+EventId = Annotated[
+    str | None,
+    Header(
+        alias=EVENT_HEADER,
+        min_length=1,
+        max_length=TEXT_CHARACTERS_MAX,
+        description="The event's own name; without it the same body is the same event.",
+    ),
+    Storable,
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who tells it; `dealer_id`: only of this dealer's applications, None: of all."""
+
+    dealer_id: int | None
+
+
+async def _sender(
+    request: Request,
+    context: Ctx,
+    caller: MaybeUser,
+    signed: Annotated[str | None, Depends(_signature)],
+    timestamp: Annotated[str, Header(alias=TIMESTAMP_HEADER, description="Seconds since 1970 UTC")] = "",
+) -> Sender:
+    if caller is not None:
+        if caller.role not in {"dealer", "admin"}:
+            raise forbidden()
+        return Sender(caller.id if caller.role == "dealer" else None)
+    if signed is None:
+        raise unauthenticated()
+    now_s = context.clock() // 1_000_000
+    why = refusal(context.config.nbfc_secret, timestamp, signed, await request.body(), now_s)
+    if why is not None:
+        raise unauthenticated(_WHY[why])
+    return Sender(None)
+
+
+NbfcSender = Annotated[Sender, Depends(_sender)]
