@@ -23,7 +23,8 @@ class Part:
     """A family's document: where it is served, whose operations it has (by tag), how they are grouped.
 
     The group of an operation is the word that follows the prefix of its path; `groups` names some otherwise.
-    `examples`: by schema name, for schemas that have none.
+    `examples`: by schema name, for schemas that have none. `logins`: the operations whose answer has the
+    token, and where in it, as in "answer.token".
     """
 
     slug: str
@@ -33,12 +34,14 @@ class Part:
     description: str
     groups: Mapping[str, str] = field(default_factory=dict)
     examples: Mapping[str, Any] = field(default_factory=dict)
+    logins: Mapping[str, str] = field(default_factory=dict)
 
 
 def refine(document: JsonObject) -> JsonObject:
     """Drop the titles that the framework makes of field names, and say which headers every answer carries.
 
-    An operation that says where a caller stands in its rate limit says so with each of its answers.
+    Examples get their nulls back, which the framework drops. An operation that says where a caller stands in
+    its rate limit says so with each of its answers.
     """
     shared: JsonObject = {}
     for operation in _operations(document):
@@ -58,8 +61,42 @@ def refine(document: JsonObject) -> JsonObject:
     return {
         **document,
         "paths": _without_titles(document["paths"], are_names=True),
-        "components": {**_without_titles(document["components"]), "headers": shared},
+        "components": {
+            **_with_whole_examples(_without_titles(document["components"])),
+            "headers": shared,
+        },
     }
+
+
+def _with_whole_examples(components: JsonObject) -> JsonObject:
+    schemas = components.get("schemas", {})
+    whole = {
+        name: {**schema, "examples": [_with_nulls(each, schema, schemas) for each in schema["examples"]]}
+        if "examples" in schema
+        else schema
+        for name, schema in schemas.items()
+    }
+    return {**components, "schemas": whole}
+
+
+def _with_nulls(example: Any, schema: JsonObject, schemas: JsonObject) -> Any:
+    """Put null where a property must be there, may be null, and is not in the example."""
+    if "$ref" in schema:
+        return _with_nulls(example, schemas[schema["$ref"].removeprefix(_SCHEMAS)], schemas)
+    if "anyOf" in schema:
+        return _with_nulls(example, schema["anyOf"][0], schemas)
+    if isinstance(example, list):
+        return [_with_nulls(each, schema.get("items", {}), schemas) for each in example]
+    if not isinstance(example, dict):
+        return example
+    properties = schema.get("properties", {})
+    nulls = [
+        name
+        for name in schema.get("required", ())
+        if name not in example and {"type": "null"} in properties[name].get("anyOf", ())
+    ]
+    given = {name: _with_nulls(value, properties.get(name, {}), schemas) for name, value in example.items()}
+    return {**given, **dict.fromkeys(nulls)}
 
 
 def part_of(document: JsonObject, part: Part) -> JsonObject:

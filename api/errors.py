@@ -118,7 +118,7 @@ FAMILIES = (
     Family(
         "lithovolt",
         re.compile(
-            r"/api/(auth/.*/$|(inventory|orders|warranty|users|notifications|schema|docs|redoc)(/|$))"
+            r"/api/(auth/(.*/)?$|(inventory|orders|warranty|users|notifications|schema|docs|redoc)(/|$))"
         ),
         _lithovolt,
     ),

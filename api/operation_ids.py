@@ -9,6 +9,9 @@ import re
 
 from fastapi.routing import APIRoute
 
+from api.errors import family_of
+
+# Lithovolt's paths are told from Ienerzy's by `family_of`: both begin with /api.
 _FAMILIES = (
     ("/api/v1", "evcms"),
     ("/uploads", "evcms"),
@@ -46,15 +49,39 @@ _ACTIONS = frozenset(
         ),
         *("calculate", "pay", "topup", "top-up", "send", "process", "export", "moderate", "submit", "rate"),
         *("read", "read-all", "set-default", "upload", "immobilize", "mobilize"),
+        *("approve", "reject", "withdraw", "activate", "allocate", "refresh", "change", "reset", "confirm"),
+        *("preview", "update", "review", "resolve", "revoke", "unassign"),
     }
 )
 _READ_BY_GET = frozenset({"verify-email", "command"})
 _ADJECTIVES = frozenset({"active", "nearby", "bulk"})
 _OTHER_VERBS = {("PUT", "favourite"): "add", ("POST", "webhook"): "receive", ("GET", "list"): "list"}
-# What an admin gives one meter would be named as what all meters may have.
+# Where the words of a path would say little, or the same as those of another.
 _NAMED = {
     ("POST", "/api/mobile/admin/meters/{meter_id}/tariffs"): "mobilePortalAssignMeterTariff",
     ("GET", "/api/mobile/admin/meters/{meter_id}/tariffs"): "mobilePortalListTariffsOfMeter",
+    ("GET", "/api/batteries/test"): "ienerzyTestBatteries",
+    ("POST", "/api/batteries/{serial}/test-status"): "ienerzySetBatteryTestStatus",
+    ("POST", "/api/batteries/{serial}/control"): "ienerzyControlBattery",
+    ("GET", "/api/finance/overdue"): "ienerzyListOverdue",
+    ("POST", "/api/finance/applications/{id}/disburse"): "ienerzyDisburseFinanceApplication",
+    ("POST", "/api/finance/applications/{id}/foreclose"): "ienerzyForecloseFinanceApplication",
+    ("POST", "/api/finance/auto-disable"): "ienerzyDisableOverdueBatteries",
+    ("POST", "/api/nbfc/submit-application"): "ienerzySubmitApplication",
+    ("POST", "/api/nbfc/webhook-status"): "ienerzyReceiveNbfcStatus",
+    ("GET", "/api/service/tickets/active"): "ienerzyListActiveServiceTickets",
+    ("GET", "/api/service/technicians/available"): "ienerzyListAvailableTechnicians",
+    ("POST", "/api/service/auto-assign"): "ienerzyAssignServiceTickets",
+    ("POST", "/api/messaging/send-sms"): "ienerzySendSms",
+    ("POST", "/api/messaging/send-otp"): "ienerzySendOtp",
+    ("POST", "/api/messaging/battery-status"): "ienerzySendBatteryStatus",
+    ("POST", "/api/messaging/status/{provider}"): "ienerzyReceiveMessageStatus",
+    ("GET", "/api/users/me/"): "lithovoltGetMe",
+    ("PATCH", "/api/users/me/"): "lithovoltUpdateMe",
+    ("GET", "/api/warranty/verify/{serial}/"): "lithovoltVerifyWarranty",
+    ("GET", "/api/warranty/"): "lithovoltListWarranties",
+    ("POST", "/api/warranty/link/"): "lithovoltLinkWarranty",
+    ("POST", "/api/warranty/{id}/void/"): "lithovoltVoidWarranty",
 }
 _UNCOUNTED = frozenset({"maintenance", "staff"})
 _SINGULAR_S = frozenset(
@@ -72,12 +99,18 @@ def name_of(method: str, path: str) -> str:
     """Name the operation of `method` at `path`, as in `evcmsCreateBooking`."""
     if (method, path) in _NAMED:
         return _NAMED[method, path]
-    prefix, family = next(each for each in _FAMILIES if path.startswith(each[0]))
+    prefix, family = _family(path)
     parts = path.removeprefix(prefix).strip("/").split("/")
     if path.startswith("/uploads"):
         parts = ["uploads", *parts]
     verb, nouns = _verb(method, parts)
     return family + "".join(each[:1].upper() + each[1:] for each in (*_words(verb), *nouns))
+
+
+def _family(path: str) -> tuple[str, str]:
+    if family_of(path).name == "lithovolt":
+        return "/api", "lithovolt"
+    return next(each for each in _FAMILIES if path.startswith(each[0]))
 
 
 def _verb(method: str, parts: list[str]) -> tuple[str, list[str]]:

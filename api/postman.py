@@ -1,7 +1,8 @@
-"""A Postman collection (format 2.1) of a family's OpenAPI document; `api.operations.client_files` writes it.
+"""A Postman collection (format 2.1) of a family's OpenAPI document.
 
-Folders are the document's tags. Requests send `accessToken` to `baseUrl`, both variables of the collection;
-the login keeps the token of its answer.
+`api.operations.client_files` writes it to a file, `api.operations.docs` serves it. Folders are the document's
+tags. Requests send `accessToken` to `baseUrl`, both variables of the collection; a login keeps the token of
+its answer.
 """
 
 import json
@@ -12,20 +13,16 @@ JsonObject = dict[str, Any]
 
 FORMAT = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 BASE_URL = "http://localhost:5000"
-_KEEP_TOKEN = [
-    "const answer = pm.response.json();",
-    "if (answer.success) pm.collectionVariables.set('accessToken', answer.data.accessToken);",
-]
 
 
-def collection_of(document: JsonObject, login: str) -> JsonObject:
-    """Return the collection; `login` is the operationId of the request whose answer has the token."""
+def collection_of(document: JsonObject, logins: Mapping[str, str]) -> JsonObject:
+    """Return the collection; `logins` as of `api.document.Part`."""
     folders: dict[str, list[JsonObject]] = {each["name"]: [] for each in document["tags"]}
     for path, item in document["paths"].items():
         for method, operation in item.items():
             shown = _item(document, path, method, operation)
-            if operation["operationId"] == login:
-                shown["event"] = [_script(_KEEP_TOKEN)]
+            if operation["operationId"] in logins:
+                shown["event"] = [_keep_token(logins[operation["operationId"]])]
             folders[operation["tags"][0]].append(shown)
     return {
         "info": {
@@ -43,7 +40,11 @@ def _pair(key: str, value: str, **more: Any) -> JsonObject:
     return {"key": key, "value": value, **more}
 
 
-def _script(lines: list[str]) -> JsonObject:
+def _keep_token(where: str) -> JsonObject:
+    lines = [
+        "const answer = pm.response.json();",
+        f"if ({where}) pm.collectionVariables.set('accessToken', {where});",
+    ]
     return {"listen": "test", "script": {"type": "text/javascript", "exec": lines}}
 
 
@@ -73,7 +74,8 @@ def _item(document: JsonObject, path: str, method: str, operation: JsonObject) -
 
 
 def _url(path: str, parameters: list[JsonObject]) -> JsonObject:
-    parts = [f":{part[1:-1]}" if part.startswith("{") else part for part in path.strip("/").split("/")]
+    # a slash at the end is an empty part
+    parts = [f":{part[1:-1]}" if part.startswith("{") else part for part in path[1:].split("/")]
     query = [
         _pair(each["name"], "", description=each.get("description", ""), disabled=not each.get("required"))
         for each in parameters

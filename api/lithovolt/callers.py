@@ -7,7 +7,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.callers import Caller, authenticate
 from api.context import Ctx
-from api.errors import forbidden
+from api.errors import Problem, forbidden
 
 FAMILY = "lithovolt"
 
@@ -16,10 +16,23 @@ _bearer = HTTPBearer(
 )
 
 
+def unauthenticated(details: str) -> Problem:
+    """401 in the words, and with the header, that clients of Django REST Framework look for."""
+    headers = {"WWW-Authenticate": 'Bearer realm="api"'}
+    return Problem(401, "Authentication required", details, headers=headers)
+
+
 async def _authenticated(
     context: Ctx, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Caller:
-    return await authenticate(context, FAMILY, credentials)
+    if credentials is None:
+        raise unauthenticated("Authentication credentials were not provided.")
+    try:
+        return await authenticate(context, FAMILY, credentials)
+    except Problem as refusal:
+        if refusal.status != 401:
+            raise
+        raise unauthenticated("Given token not valid for any token type") from refusal
 
 
 class _Role:
@@ -38,3 +51,5 @@ AnyUser = Annotated[Caller, Depends(_authenticated)]
 Admin = Annotated[Caller, Depends(_Role("admin"))]
 Wholesaler = Annotated[Caller, Depends(_Role("wholesaler"))]
 AdminOrWholesaler = Annotated[Caller, Depends(_Role("admin", "wholesaler"))]
+WholesalerOrConsumer = Annotated[Caller, Depends(_Role("wholesaler", "consumer"))]
+Consumer = Annotated[Caller, Depends(_Role("consumer"))]

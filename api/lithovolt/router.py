@@ -2,6 +2,33 @@
 
 from fastapi import APIRouter
 
+from api.lithovolt import (
+    auth,
+    claim_files,
+    claims,
+    inventory,
+    inventory_allocations,
+    inventory_serials,
+    orders,
+    templates,
+    users,
+    warranty,
+    warranty_verification,
+)
 from api.lithovolt.schemas import RESPONSES
 
 router = APIRouter(prefix="/api", tags=["Lithovolt"], responses=RESPONSES)
+for part in (
+    auth,
+    users,
+    templates,
+    inventory,
+    inventory_serials,
+    inventory_allocations,
+    orders,
+    warranty_verification,
+    claims,
+    claim_files,
+    warranty,
+):
+    router.include_router(part.router)

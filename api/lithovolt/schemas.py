@@ -6,6 +6,8 @@ from typing import Annotated, Any
 from fastapi import Path
 from pydantic import BaseModel, Field, PlainSerializer, RootModel
 
+from api.errors import FieldError, Problem
+
 BIGINT_MAX = 2**63 - 1
 
 
@@ -32,6 +34,11 @@ class Detail(BaseModel):
 
 class FieldErrors(RootModel[dict[str, Annotated[list[str], Field(min_length=1)]]]):
     """A refusal by field; `non_field_errors` for the body as a whole."""
+
+
+def refused(field: str, message: str) -> Problem:
+    """400 for one field of a body, by what only the endpoint knows; "" for the body as a whole."""
+    return Problem(400, "Validation failed", message, "VALIDATION_FAILED", [FieldError(field, message)])
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {

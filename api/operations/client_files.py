@@ -18,8 +18,6 @@ from api.documents import PARTS
 from api.postman import collection_of
 from storage.database import open_pool
 
-LOGIN = "evcmsLogin"
-
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
 
@@ -40,10 +38,15 @@ def documents(folder: Annotated[Path, typer.Argument(help="Where <family>.json g
 
 
 @app.command()
-def postman(file: Annotated[Path, typer.Argument(help="The collection.")]) -> None:
-    """Write the Postman collection of EV-CMS."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    _write(file, collection_of(family_documents()["evcms"], LOGIN))
+def postman(
+    folder: Annotated[Path, typer.Argument(help="Where gridwire-<family>.postman_collection.json go.")],
+) -> None:
+    """Write each family's Postman collection."""
+    folder.mkdir(parents=True, exist_ok=True)
+    documents = family_documents()
+    for part in PARTS:
+        collection = collection_of(documents[part.slug], part.logins)
+        _write(folder / f"gridwire-{part.slug}.postman_collection.json", collection)
 
 
 def _write(file: Path, content: JsonObject) -> None:

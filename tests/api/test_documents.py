@@ -57,6 +57,12 @@ def evcms(service: Service) -> dict[str, Any]:
         ("GET", "/uploads/{type}/{filename}", "evcmsGetUpload"),
         ("POST", "/api/mobile/admin/units", "mobilePortalCreateUnit"),
         ("GET", "/api/batteries/{serial}", "ienerzyGetBattery"),
+        ("POST", "/api/auth/login", "ienerzyLogin"),
+        ("POST", "/api/auth/login/", "lithovoltLogin"),
+        ("GET", "/api/inventory/models/", "lithovoltListInventoryModels"),
+        ("PATCH", "/api/orders/{id}/approve/", "lithovoltApproveOrder"),
+        ("POST", "/api/auth/password/reset/confirm/", "lithovoltConfirmPasswordReset"),
+        ("GET", "/api/users/me/", "lithovoltGetMe"),
     ],
 )
 def test_names_of_operations(method: str, path: str, name: str) -> None:
@@ -107,17 +113,26 @@ def test_what_is_refused_is_documented_as_it_is_sent(evcms: dict[str, Any]) -> N
         assert operation["description"], (method, path)
 
 
-def test_every_body_has_an_example_and_all_examples_fit(evcms: dict[str, Any]) -> None:
-    schemas = evcms["components"]["schemas"]
-    assert set(EXAMPLES) <= set(schemas)
+def test_every_body_has_an_example(evcms: dict[str, Any]) -> None:
+    assert set(EXAMPLES) <= set(evcms["components"]["schemas"])
     for path, method, operation in operations(evcms):
         content = operation.get("requestBody", {}).get("content", {}).get("application/json")
         if content is not None:
             assert example_of(evcms, content), (method, path)
-    for name, schema in schemas.items():
-        for example in schema.get("examples", []):
-            validator = jsonschema_rs.validator_for({**schema, "components": evcms["components"]})
-            assert [error.message for error in validator.iter_errors(example)] == [], name
+
+
+def test_all_examples_fit(service: Service) -> None:
+    wrong = []
+    for part in PARTS:
+        document = part_of(service.app.openapi(), part)
+        for name, schema in document["components"]["schemas"].items():
+            if schema.get("examples"):
+                validator = jsonschema_rs.validator_for({**schema, "components": document["components"]})
+                found = [
+                    error.message for each in schema["examples"] for error in validator.iter_errors(each)
+                ]
+                wrong += [(part.slug, name, found)] if found else []
+    assert wrong == []
 
 
 def test_files_are_bytes(evcms: dict[str, Any]) -> None:

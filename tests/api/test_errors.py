@@ -32,7 +32,7 @@ async def test_unknown_paths_are_refused_by_the_family_that_owns_them(
 
 @pytest.mark.parametrize(
     "path",
-    ["/api/auth/login/", "/api/auth/verify-otp/", "/api/auth/register/", "/api/inventory", "/api/orders/1/"],
+    ["/api/auth/", "/api/auth/verify-otp/", "/api/auth/nothing/", "/api/inventory/x", "/api/orders/x/y/z/"],
 )
 async def test_lithovolts_paths_never_reach_ienerzy(api: httpx.AsyncClient, path: str) -> None:
     answer = await api.post(path, json={"phone": "+919876543210", "userType": "dealer"})
@@ -124,6 +124,9 @@ async def test_what_nobody_expected_is_a_500_in_the_familys_words(
         ("/api/mobile/auth/login", "mobile"),
         ("/api/auth/login", "ienerzy"),
         ("/api/auth/login/", "lithovolt"),
+        ("/api/auth/nothing", "ienerzy"),
+        ("/api/orders", "lithovolt"),
+        ("/api/orders-of-mine", "ienerzy"),
         ("/api/warranty/verify/X/", "lithovolt"),
         ("/metrics", "ienerzy"),
     ],

@@ -16,10 +16,20 @@ PUBLIC = {
     ("post", "/api/v1/auth/verify-email"),
     ("post", "/api/auth/login"),
     ("post", "/api/auth/verify-otp"),
+    ("post", "/api/auth/register/"),
+    ("get", "/api/warranty/verify/{serial}/"),
+    ("get", "/api/warranty/public-key/"),
+    ("post", "/api/auth/login/"),
+    ("post", "/api/auth/otp/send/"),
+    ("post", "/api/auth/otp/verify/"),
+    ("post", "/api/auth/token/refresh/"),
+    ("post", "/api/auth/password/reset/"),
+    ("post", "/api/auth/password/reset/confirm/"),  # by the token of its e-mail
     ("post", "/api/mobile/auth/login"),
     ("post", "/api/mobile/admin/login"),
     ("post", "/api/mobile/payments/{provider}/webhook"),  # signed by the provider
     ("post", "/api/v1/payments/{provider}/webhook"),
+    ("post", "/api/messaging/status/{provider}"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -92,7 +102,59 @@ delete /api/v1/pricing/rules/{id}
 post /api/auth/login | post /api/auth/verify-otp
 get /api/batteries | post /api/batteries | get /api/batteries/health-report | get /api/batteries/{serial}
 post /api/batteries/{serial}/control | put /api/batteries/{serial}/assign
+get /api/analytics/dealer-dashboard | get /api/analytics/nbfc-portfolio
+get /api/analytics/collection-report | get /api/analytics/battery-health
+get /api/analytics/service-metrics | get /api/nbfc/portfolio
+get /api/batteries/test | post /api/batteries/{serial}/test | post /api/batteries/{serial}/test-status
+get /api/batteries/{serial}/history # extension
+get /api/consumers | post /api/consumers | put /api/consumers/{id}/kyc | get /api/consumers/{id}/finance
+get /api/consumers/{id}/profile | post /api/consumers/{id}/documents
+get /api/consumers/{id}/documents | put /api/consumers/{id}/documents/{document_id} # extension
+get /api/consumers/{id}/documents/{document_id}/file # extension
+get /api/admin/accounts | post /api/admin/accounts | get /api/admin/accounts/{id} # extension
+patch /api/admin/accounts/{id} # extension
 get /api/batteries/{serial}/health | get /api/batteries/{serial}/alarms # extension
+post /api/service/tickets | get /api/service/tickets | get /api/service/tickets/active
+put /api/service/tickets/{id}/assign | post /api/service/tickets/{id}/update
+get /api/service/technicians/available | post /api/service/auto-assign
+get /api/service/tickets/{id} | post /api/service/tickets/{id}/rate # extension
+post /api/finance/applications | get /api/finance/applications | put /api/finance/applications/{id}/approve
+get /api/finance/overdue | get /api/finance/collection-report
+get /api/finance/applications/{id} | post /api/finance/applications/{id}/disburse # extension
+post /api/finance/applications/{id}/foreclose # extension
+get /api/finance/applications/{id}/foreclosure-quote # extension
+post /api/finance/emi/{id}/pay | get /api/finance/payments # extension
+post /api/messaging/send-sms | post /api/messaging/send-otp | post /api/messaging/battery-status
+get /api/messaging/messages | get /api/messaging/messages/{message_id} # extension
+post /api/messaging/status/{provider} # extension
+get /api/inventory/models/ | post /api/inventory/models/ | get /api/inventory/serials/
+post /api/inventory/serials/ | post /api/inventory/allocate/
+get /api/inventory/models/{id}/ | patch /api/inventory/models/{id}/ # extension
+post /api/inventory/serials/import/ | get /api/inventory/serials/{serial}/ # extension
+patch /api/inventory/serials/{serial}/ | get /api/inventory/serials/{serial}/history/ # extension
+get /api/inventory/stock/ | get /api/inventory/low-stock/ | get /api/inventory/allocations/ # extension
+get /api/inventory/allocations/{id}/ | post /api/inventory/allocations/{id}/release/ # extension
+post /api/warranty/activate/ | get /api/warranty/verify/{serial}/ | get /api/warranty/{id}/certificate/
+get /api/warranty/ | get /api/warranty/{id}/ | get /api/warranty/{id}/qr/ # extension
+get /api/warranty/public-key/ | post /api/warranty/link/ | post /api/warranty/{id}/void/ # extension
+get /api/warranty/claims/ | post /api/warranty/claims/ | get /api/warranty/claims/{id}/ # extension
+patch /api/warranty/claims/{id}/ | get /api/warranty/claims/{id}/plots/{file}/ # extension
+post /api/warranty/claims/{id}/files/ | get /api/warranty/claims/{id}/files/{file_id}/ # extension
+get /api/orders/ | post /api/orders/ | patch /api/orders/{id}/approve/ | get /api/orders/{id}/invoice/
+get /api/orders/{id}/ | patch /api/orders/{id}/reject/ | patch /api/orders/{id}/cancel/ # extension
+post /api/auth/register/ | post /api/auth/login/ | post /api/auth/token/refresh/
+post /api/auth/otp/send/ | post /api/auth/otp/verify/
+post /api/auth/password/reset/ | post /api/auth/password/reset/confirm/ # extension
+post /api/auth/password/change/ # extension
+get /api/users/me/ | patch /api/users/me/ # extension
+get /api/users/ | post /api/users/ | get /api/users/{id}/ | patch /api/users/{id}/ # extension
+get /api/notifications/templates/ # extension
+get /api/notifications/templates/{kind}/{channel}/ # extension
+put /api/notifications/templates/{kind}/{channel}/ # extension
+delete /api/notifications/templates/{kind}/{channel}/ # extension
+post /api/notifications/templates/{kind}/{channel}/preview/ # extension
+post /api/finance/auto-disable | post /api/nbfc/submit-application | post /api/nbfc/webhook-status
+post /api/nbfc/collection-report
 get /healthz | get /readyz | get /metrics
 post /api/v1/upload | get /uploads/{type}/{filename}
 get /api/v1/uploads/{filename}/link # extension
@@ -175,7 +237,7 @@ def test_the_document_has_the_contract_and_nothing_else(service: Service) -> Non
     assert set(endpoints(service)) == listed
 
 
-@pytest.mark.parametrize("family", ["EV-CMS", "Ienerzy", "Mobile", "Mobile-Portal"])
+@pytest.mark.parametrize("family", ["EV-CMS", "Ienerzy", "Lithovolt", "Mobile", "Mobile-Portal"])
 async def test_anonymous_calls_are_refused_in_the_familys_own_words(service: Service, family: str) -> None:
     for (method, path), operation in endpoints(service).items():
         if operation.get("security") != [{family: []}]:
@@ -189,6 +251,9 @@ async def test_anonymous_calls_are_refused_in_the_familys_own_words(service: Ser
             assert body["statusCode"] == 401
         elif family.startswith("Mobile"):
             assert body == {"error": "Invalid or expired token", "message": "Please login again"}
+        elif family == "Lithovolt":
+            assert body == {"detail": "Authentication credentials were not provided."}
+            assert answer.headers["WWW-Authenticate"] == 'Bearer realm="api"'
         else:
             assert body == {"error": "Authentication required", "details": "Valid JWT token is required"}
 
