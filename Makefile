@@ -65,8 +65,8 @@ clients: $(VENV)/runtime.stamp .venv-clients/stamp ## generate clients of the EV
 		&& npx openapi-typescript ../../../build/clients/documents/evcms.json -o ../../../build/clients/typescript/evcms.d.ts; \
 		else echo "no npm: no TypeScript client"; fi
 
-postman: $(VENV)/runtime.stamp ## write the Postman collection of the EV-CMS API, docs/postman
-	@$(BIN)/python -m api.operations.client_files postman docs/postman/gridwire-evcms.postman_collection.json
+postman: $(VENV)/runtime.stamp ## write the Postman collections of all API families, docs/postman
+	@$(BIN)/python -m api.operations.client_files postman docs/postman
 
 lock: $(VENV)/dev.stamp ## resolve the lock files anew (needs uv)
 	@uv pip compile -q pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock

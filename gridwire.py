@@ -35,9 +35,10 @@ from deploy.folder import secret
 from deploy.local import Plan, run_local
 from deploy.logs import log_json
 from deploy.messages import SetupError
-from deploy.settings import Settings, needed, read_settings
+from deploy.settings import Settings, needed, plain, read_settings
 from ingest import roles
 from protocols.timestamps import to_datetime
+from simulators.nbfc import nbfc_command
 from storage.database import Connection, Pool, find_abilities, open_pool
 from stream.bus import connect_bus
 from stream.log import LogConfig, ensure_log
@@ -60,6 +61,7 @@ app.add_typer(ocpp_app, name="ocpp")
 app.add_typer(profiles_app, name="profiles")
 app.add_typer(codecs_app, name="codecs")
 app.command("reprocess")(reprocess_command)
+app.command("nbfc")(nbfc_command)
 app.command()(servers.migrate)
 app.command()(servers.status)
 
@@ -104,7 +106,9 @@ async def _jobs(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: C
     from stream.jobs import JobsConfig
     from stream.jobs import run as run_jobs
 
-    config = JobsConfig(clock=clock, senders=providers.senders(s), lending=providers.lending(s))
+    config = JobsConfig(
+        clock=clock, senders=providers.senders(s), lending=providers.lending(s), nbfc=providers.nbfc(s)
+    )
     await run_jobs(config, pool=pool, bus=bus, stop=stop, ready=ready)
 
 
@@ -112,6 +116,9 @@ async def _api(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: Ca
     from api.app import ApiConfig
     from api.app import run as run_api
     from api.operations import providers
+    from api.otp import LogSender, SmsSender
+    from stream.sms_status import status_readers
+    from stream.stock.gst import Seller
 
     config = ApiConfig(
         host=s.listen_host,
@@ -120,8 +127,16 @@ async def _api(s: Settings, pool: Pool, bus: Bus, stop: asyncio.Event, ready: Ca
         evcms_requests_per_15_minutes=s.evcms_requests_per_15_minutes,
         ienerzy_auth_per_minute=s.ienerzy_auth_per_minute,
         ienerzy_requests_per_minute=s.ienerzy_requests_per_minute,
+        ienerzy_messages_per_minute=s.ienerzy_messages_per_minute,
+        ienerzy_uploads_per_minute=s.ienerzy_uploads_per_minute,
         lithovolt_auth_per_minute=s.lithovolt_auth_per_minute,
+        lithovolt_verifications_per_minute=s.lithovolt_verifications_per_minute,
+        otp_sender=LogSender() if s.sms_provider == "log" else SmsSender(),
         lending=providers.lending(s),
+        nbfc=providers.nbfc(s),
+        nbfc_secret=plain(s.nbfc_secret),
+        seller=Seller(s.seller_gstin, s.seller_address),
+        sms_statuses=status_readers(s.sms_provider, plain(s.sms_secret), s.api_url),
         payments=providers.payments(s),
         public_url=s.api_url,
         web_origins=s.web_origins,
@@ -315,6 +330,7 @@ class Prepare:
     def __call__(self, environment: Mapping[str, str], folder: Path) -> Sequence[tuple[str, str]]:
         """Return the screen's lines; raises `SetupError`."""
         from ingest.ocpp.security.local import has_own_authority, make_certificates
+        from stream.demo_batteries import LITHOVOLT_ADMIN, WHOLESALER
         from stream.demo_meters import ADMIN_EMAIL
 
         settings = Settings(database_url=environment["GRIDWIRE_DATABASE_URL"])
@@ -330,6 +346,7 @@ class Prepare:
             ("EV-CMS brand", f"brand@example.com  {demo_password}"),
             ("EV-CMS driver", f"driver1@example.com  {demo_password}"),
             ("Ienerzy dealer", f"{DEALER_PHONE}  (its one-time password appears below)"),
+            ("Lithovolt", f"{LITHOVOLT_ADMIN}, {WHOLESALER}  {demo_password}"),
             ("Mobile resident", f"{RESIDENT_PHONE}  {demo_password}"),
             ("Mobile portal", f"{ADMIN_EMAIL}  {demo_password}"),
         )
@@ -342,9 +359,11 @@ async def _register_fleet(
     charger_hash: str,
     meter_token: str | None,
 ) -> None:
+    from api.operations import providers
     from simulators.fleet import battery_serials, charger_identities
     from simulators.meter_fleet import meter_identities
     from storage import demo
+    from stream import demo_batteries
     from stream.demo_meters import register_meters
 
     chargers, batteries, meters = counts
@@ -356,7 +375,12 @@ async def _register_fleet(
             connection, charger_identities(chargers), charger_hash, accounts.brand.id, now
         )
         await demo.register_drivers(connection, _drivers(chargers), account_hash)
-        await demo.register_batteries(connection, battery_serials(batteries), accounts.dealer.id)
+        serials = battery_serials(batteries)
+        await demo.register_batteries(connection, serials, accounts.dealer.id)
+        fleet = demo_batteries.DemoFleet(serials, accounts.dealer)
+        await demo_batteries.register_families(
+            connection, fleet, account_hash, providers.lending(settings), now
+        )
         nbiot = _nbiot_count(meters)
         found = [_demo_meter(each, meter_token) for each in meter_identities(meters - nbiot, nbiot)]
         await register_meters(

@@ -114,7 +114,12 @@ class Settings(BaseSettings):
     evcms_requests_per_15_minutes: int = Field(100, ge=1, description="EV-CMS rate limit, each address")
     ienerzy_auth_per_minute: int = Field(5, ge=1, description="Ienerzy sign-in limit, each address")
     ienerzy_requests_per_minute: int = Field(100, ge=1, description="Ienerzy rate limit, each user")
+    ienerzy_messages_per_minute: int = Field(30, ge=1, description="text messages that a dealer may send")
+    ienerzy_uploads_per_minute: int = Field(10, ge=1, description="files that an Ienerzy user may send")
     lithovolt_auth_per_minute: int = Field(60, ge=1, description="Lithovolt sign-in limit, each address")
+    lithovolt_verifications_per_minute: int = Field(
+        60, ge=1, description="looks at the public verification of warranties, each address"
+    )
 
     emi_method: Literal["reducing", "flat", "interest_free"] = Field(
         "reducing", description="how instalments are made"
@@ -125,6 +130,8 @@ class Settings(BaseSettings):
     disable_notice_days: int = Field(3, ge=0, description="before that, its consumer is told")
     nbfc_url: str | None = Field(None, description="NBFC that applications go to; none: dealers decide")
     nbfc_secret: SecretStr | None = Field(None, description="signs what is said to it and by it")
+    seller_gstin: str = Field("", description="of the seller on invoices of Lithovolt's orders")
+    seller_address: str = Field("", description="the same")
 
     @property
     def api_url(self) -> str:

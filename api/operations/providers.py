@@ -3,22 +3,29 @@
 import json
 from collections.abc import Mapping
 
+from deploy.clock import clock
 from deploy.messages import SetupError
-from deploy.settings import Settings, plain
+from deploy.settings import Settings, needed, plain
 from stream.files import DiskStore, FileStore, S3Settings, S3Store
 from stream.lending.terms import LendingTerms
 from stream.mail import LogMail, MailProvider, MailSettings, SmtpMail
+from stream.nbfc.provider import HouseNbfc, HttpNbfc, NbfcProvider
 from stream.notices import Senders
 from stream.payments import PaymentProvider, SandboxProvider
 from stream.push import Fcm, FcmSettings, LogPush, PushProvider
 from stream.razorpay import Razorpay
 from stream.sms import SmsSettings, sms_provider
+from stream.sms_status import callback_url
 
 
 def senders(settings: Settings) -> Senders:
     """Return who sends text messages, push and e-mail; raises `SetupError`."""
     sms = SmsSettings(
-        settings.sms_provider, settings.sms_account, plain(settings.sms_secret), settings.sms_sender
+        settings.sms_provider,
+        settings.sms_account,
+        plain(settings.sms_secret),
+        settings.sms_sender,
+        callback_url=callback_url(settings.api_url),
     )
     try:
         return Senders(sms_provider(sms), _push(settings), _mail(settings))
@@ -73,6 +80,14 @@ def lending(settings: Settings) -> LendingTerms:
         disable_after_days=settings.disable_after_days,
         notice_days=settings.disable_notice_days,
     )
+
+
+def nbfc(settings: Settings) -> NbfcProvider:
+    """Return who lends: the NBFC at an address, else the house. Raises `SetupError`."""
+    if not settings.nbfc_url:
+        return HouseNbfc()
+    secret = plain(needed(settings.nbfc_secret, "GRIDWIRE_NBFC_SECRET"))
+    return HttpNbfc(settings.nbfc_url.rstrip("/"), secret, clock)
 
 
 def _mail(settings: Settings) -> MailProvider:

@@ -6,30 +6,35 @@ Mounted by `gridwire.py`. Each is one transaction; what the database refuses is 
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 from argon2 import PasswordHasher
 from rich.console import Console
 from rich.table import Table
 
+from api.phones import normalise_phone
 from deploy.messages import SetupError
 from deploy.settings import Settings, needed, read_settings
 from storage.database import Connection, Pool, in_pool, in_transaction
 from storage.errors import DatabaseAwayError, StorageError
-from storage.queries import devices, users
+from storage.queries import devices, technician_profiles, users
+from storage.queries.technician_profiles import ProfileFacts
 
 console = Console()
 users_app = typer.Typer(no_args_is_help=True, help="People who log in to one of the API families.")
 devices_app = typer.Typer(no_args_is_help=True, help="The registry of chargers, batteries and meters.")
 
 LIST_LIMIT = 1000
-BY_EMAIL = frozenset({"evcms", "mobile"})
+BY_EMAIL = frozenset({"evcms", "lithovolt", "mobile"})
+PHONE_REGION = "IN"  # of an Ienerzy phone number without +
 # People with the app of the Mobile family are made by its portal, with their person.
 ROLES = {
     "evcms": ("user", "brand", "admin"),
     "ienerzy": ("dealer", "consumer", "technician", "admin"),
+    "lithovolt": ("admin", "wholesaler", "consumer"),
     "mobile": ("admin",),
 }
 
@@ -44,28 +49,76 @@ class Kind(StrEnum):
 
 @users_app.command("create")
 def users_create(
-    system: Annotated[Literal["evcms", "ienerzy", "mobile"], typer.Option(help="API family.")],
+    system: Annotated[Literal["evcms", "ienerzy", "lithovolt", "mobile"], typer.Option(help="API family.")],
     role: Annotated[
         str,
-        typer.Option(help="evcms: user, brand, admin; ienerzy: dealer, consumer, technician; mobile: admin."),
+        typer.Option(help="; ".join(f"{system}: {', '.join(roles)}" for system, roles in ROLES.items())),
     ],
     name: Annotated[str, typer.Option()],
-    email: Annotated[str | None, typer.Option(help="Login of evcms and mobile.")] = None,
+    email: Annotated[str | None, typer.Option(help="Login of all families but ienerzy.")] = None,
     phone: Annotated[str | None, typer.Option(help="Login of ienerzy, as +91...")] = None,
-    dealer: Annotated[int | None, typer.Option(help="Id of an ienerzy consumer's dealer.")] = None,
+    dealer: Annotated[
+        int | None, typer.Option(help="Id of an ienerzy consumer's dealer, or of a technician's only one.")
+    ] = None,
 ) -> None:
     """Make an account. A password, where it logs in by e-mail, is asked for or in GRIDWIRE_NEW_PASSWORD."""
-    _check_account(system, role, email, phone)
+    _check_account(system, role, email, phone, dealer)
+    number = None if phone is None else _e164(phone)
     hashed = _new_password_hash(ask=True) if system in BY_EMAIL else None
 
     async def create(connection: Connection) -> None:
+        if dealer is not None:
+            await _check_dealer(connection, dealer)
         user = await users.insert_user(
-            connection, system=system, role=role, name=name, email=email and email.lower(), phone=phone,
-            password_hash=hashed, dealer_id=dealer,
+            connection, system=system, role=role, name=name, email=email and email.lower(), phone=number,
+            password_hash=hashed, dealer_id=dealer if role == "consumer" else None,
         )  # fmt: skip
+        if role == "technician":
+            facts: ProfileFacts = {**technician_profiles.DEFAULTS, "dealer_id": dealer}
+            await technician_profiles.put_profile(connection, user.id, **facts)
         console.print(f"{system} {role} {name}: id {user.id}")
 
     asyncio.run(with_connection(read_settings(), create))
+
+
+@users_app.command("technician")
+def users_technician(
+    phone: Annotated[str, typer.Argument(help="The technician's login, as +91...")],
+    location: Annotated[str | None, typer.Option(help="Where, in words.")] = None,
+    position: Annotated[
+        tuple[float, float] | None, typer.Option(help="Latitude and longitude in degrees.")
+    ] = None,
+    skill: Annotated[list[str] | None, typer.Option(help="May be given several times; all of them.")] = None,
+    rating: Annotated[float | None, typer.Option(min=0, max=5)] = None,
+    experience_years: Annotated[float | None, typer.Option(min=0, max=80)] = None,
+    status: Annotated[Literal["available", "busy", "off_duty"] | None, typer.Option()] = None,
+    load_max: Annotated[int | None, typer.Option(min=1, max=100, help="Tickets at a time.")] = None,
+) -> None:
+    """Change an ienerzy technician's profile; what is left out stays."""
+    latitude, longitude = position or (None, None)
+    given = {
+        "location": location,
+        "latitude": latitude,
+        "longitude": longitude,
+        "skills": skill or None,
+        "rating": None if rating is None else Decimal(str(rating)),
+        "experience_years": None if experience_years is None else Decimal(str(experience_years)),
+        "status": status,
+        "load_max": load_max,
+    }
+    change = {key: value for key, value in given.items() if value is not None}
+
+    async def change_profile(connection: Connection) -> None:
+        user = await users.find_by_phone(connection, "ienerzy", _e164(phone), "technician")
+        if user is None:
+            raise SetupError(f"No technician has the phone number {phone}.", "See: gridwire users create")
+        held = await technician_profiles.lock_profile(connection, user.id)
+        facts = technician_profiles.DEFAULTS if held is None else technician_profiles.facts_of(held)
+        after = cast("ProfileFacts", {**facts, **change})
+        await technician_profiles.put_profile(connection, user.id, **after)
+        console.print(f"technician {user.name}: {', '.join(change) or 'nothing'} changed")
+
+    asyncio.run(with_connection(read_settings(), change_profile))
 
 
 @devices_app.command("register")
@@ -173,7 +226,7 @@ def _new_password_hash(*, ask: bool) -> str | None:
     return None if given is None else PasswordHasher().hash(given)
 
 
-def _check_account(system: str, role: str, email: str | None, phone: str | None) -> None:
+def _check_account(system: str, role: str, email: str | None, phone: str | None, dealer: int | None) -> None:
     if role not in ROLES[system]:
         raise SetupError(f"{system} has no role {role!r}.", f"Choose one of: {', '.join(ROLES[system])}")
     if (email if system in BY_EMAIL else phone) is None:
@@ -181,3 +234,19 @@ def _check_account(system: str, role: str, email: str | None, phone: str | None)
             f"An account of {system} needs its login.",
             "Give --email" if system in BY_EMAIL else "Give --phone",
         )
+    if (system, role) == ("ienerzy", "consumer") and dealer is None:
+        raise SetupError("A consumer of ienerzy has a dealer.", "Give --dealer with the dealer's id")
+
+
+def _e164(phone: str) -> str:
+    """Return the number as the sign-in looks for it."""
+    number = normalise_phone(phone, PHONE_REGION)
+    if number is None:
+        raise SetupError(f"{phone} is no phone number.", "Write it as +919876543210")
+    return number
+
+
+async def _check_dealer(connection: Connection, dealer_id: int) -> None:
+    dealer = await users.get_user(connection, dealer_id)
+    if dealer is None or (dealer.system, dealer.role) != ("ienerzy", "dealer"):
+        raise SetupError(f"There is no dealer with the id {dealer_id}.", "Nothing was changed.")
