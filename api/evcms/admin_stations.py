@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from api.context import Ctx, Db
 from api.evcms import station_changes
@@ -10,9 +10,10 @@ from api.evcms.callers import Admin
 from api.evcms.envelope import Answer, Done, Id, Paging
 from api.evcms.schemas.stations import NamedStation, StationPage, StationStatus, VerifyIn
 from api.evcms.station_access import show_place, show_places
+from api.routing import Router
 from storage.queries import places
 
-router = APIRouter(prefix="/admin/stations")
+router = Router(prefix="/admin/stations")
 
 
 @router.get("")

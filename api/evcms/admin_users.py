@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from api.callers import Caller
 from api.context import Context, Ctx, Db
@@ -22,11 +22,12 @@ from api.evcms.schemas.users import (
     UserPage,
 )
 from api.fields import Text, parse_id
+from api.routing import Router
 from storage.database import Connection
 from storage.queries import refresh_tokens, users
 from storage.queries.users import User
 
-router = APIRouter(prefix="/admin/users")
+router = Router(prefix="/admin/users")
 
 
 @dataclass(frozen=True, slots=True)

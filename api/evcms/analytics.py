@@ -6,7 +6,7 @@ station. A brand's figures are those of its own chargers. Revenue is what driver
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.callers import Caller
 from api.context import Ctx, Db
@@ -26,12 +26,13 @@ from api.evcms.schemas.analytics import (
     percent,
 )
 from api.fields import money, parse_id
+from api.routing import Router
 from storage.queries import figures_evcms, session_days
 from storage.queries.session_days import Selection
 from storage.queries.utilisation import utilisation
 from stream.figures.days import Days, Grouping, periods
 
-router = APIRouter(prefix="/analytics")
+router = Router(prefix="/analytics")
 
 CHARGERS_MAX = 1_000
 TOP_USERS = 10

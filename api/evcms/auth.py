@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.callers import refuse_blocked
 from api.context import Ctx, Db
@@ -25,10 +25,11 @@ from api.evcms.schemas.users import (
     VerifyEmail,
 )
 from api.passwords import hash_password, is_password
+from api.routing import Router
 from storage.errors import AlreadyExistsError
 from storage.queries import refresh_tokens, users
 
-router = APIRouter(prefix="/auth")
+router = Router(prefix="/auth")
 
 
 @router.post("/register", status_code=201)

@@ -5,7 +5,7 @@ A booking is confirmed when it is made (EV-X04): its fee is held in the driver's
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from api.context import Ctx, Db
 from api.errors import Problem
@@ -24,6 +24,7 @@ from api.evcms.schemas.bookings import (
     NamedBooking,
 )
 from api.fields import IdempotencyKey
+from api.routing import Router
 from storage.database import Connection
 from storage.queries.bookings import Booking, list_bookings
 from stream.bookings import lifecycle
@@ -31,7 +32,7 @@ from stream.bookings.reservations import deliver
 from stream.bookings.rules import OPEN, is_being_started, is_cancellable
 from stream.platform_settings import read_settings
 
-router = APIRouter()
+router = Router()
 
 
 @router.get("/bookings")

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from api.callers import Caller
 from api.context import Context, Ctx, Db
@@ -30,6 +30,7 @@ from api.evcms.schemas.commands import (
 )
 from api.evcms.waiting import until
 from api.fields import IdempotencyKey
+from api.routing import Router
 from protocols.ocpp.command_rules import is_repeatable, supersede_key, ttl_s_default
 from protocols.ocpp.frames import serialise_call
 from protocols.ocpp.schemas import SchemaError, check_call
@@ -42,7 +43,7 @@ from storage.queries.commands import Command, NewCommand, State
 from stream.bus import nudge_charger
 from stream.charger_commands import tell
 
-router = APIRouter()
+router = Router()
 
 PATH = "/api/v1"
 PAYLOAD_BYTES_MAX = 131_072  # of its JSON: half of what a charger may be sent in one frame

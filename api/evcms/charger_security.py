@@ -7,7 +7,7 @@ connection is held while a charger is waited for.
 import secrets
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from api.callers import Caller
 from api.context import Ctx, Db
@@ -24,6 +24,7 @@ from api.evcms.schemas.charger_security import (
     SignedOut,
 )
 from api.evcms.schemas.errors import EvcmsError
+from api.routing import Router
 from storage.database import Connection
 from storage.queries import certificates
 from storage.queries.charger_security import get_security, set_aliases, set_profile
@@ -33,7 +34,7 @@ from storage.queries.devices import find_device
 from stream.bus import BusError, ChargerOfflineError
 from stream.charger_passwords import PasswordRefusedError, PasswordsPendingError, rotate
 
-router = APIRouter(prefix="/chargers")
+router = Router(prefix="/chargers")
 
 # As hexadecimal 32 characters: OCPP 1.6 A00.FR.205 asks for 16 bytes at least, 2.0.1 for 16 to 40 characters.
 PASSWORD_BYTES = 16

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from api.context import Ctx, Db
 from api.evcms import charger_changes
@@ -27,13 +27,14 @@ from api.evcms.schemas.chargers import (
 )
 from api.evcms.schemas.maintenance import RecordOut
 from api.fields import OptionalText, parse_id
+from api.routing import Router
 from storage.database import Connection
 from storage.queries import charger_views, maintenance, samples
 from storage.queries.charger_views import ChargerView
 from storage.queries.maintenance import Record
 from storage.queries.utilisation import utilisation
 
-router = APIRouter(prefix="/chargers")
+router = Router(prefix="/chargers")
 
 LIVE_WINDOW = timedelta(minutes=15)
 UTILISATION_WINDOW = timedelta(hours=24)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.context import Context, Ctx, Db
 from api.evcms.callers import Admin, AnyUser, charger_scope
@@ -25,6 +25,7 @@ from api.evcms.schemas.dashboards import (
     sections_of,
 )
 from api.evcms.session_access import show
+from api.routing import Router
 from storage import ledger
 from storage.database import Connection
 from storage.queries import charger_views, figures_evcms, session_days
@@ -34,7 +35,7 @@ from storage.queries.session_pages import list_sessions_page
 from storage.queries.utilisation import utilisation
 from stream.figures.days import Days, comparable, midnight, platform_day, this_month, this_week
 
-router = APIRouter()
+router = Router()
 
 TOP_STATIONS = 5
 RECENT_SESSIONS = 5

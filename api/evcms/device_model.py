@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from api.context import Ctx, Db
 from api.evcms.callers import BrandOrAdmin
@@ -26,6 +26,7 @@ from api.evcms.schemas.device_model import (
     VariablePage,
 )
 from api.fields import OptionalText
+from api.routing import Router
 from storage.queries import (
     charger_jobs,
     charging_profiles,
@@ -37,7 +38,7 @@ from storage.queries import (
 )
 from storage.queries.charger_jobs import JobKind
 
-router = APIRouter(prefix="/chargers/{id}")
+router = Router(prefix="/chargers/{id}")
 
 Pages = Annotated[Paging, Depends()]
 Component = Annotated[OptionalText | None, Query(description='"" for the configuration keys of OCPP 1.6')]

@@ -11,13 +11,14 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from typing import IO, Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from fastapi.responses import StreamingResponse
 
 from api.context import Context, Ctx
 from api.errors import Problem
 from api.evcms.callers import Admin
 from api.evcms.schemas.analytics import DayText, days_of
+from api.routing import Router
 from storage.queries import exports
 from storage.queries.exports import Kind
 from stream.documents import tables_csv, tables_pdf, tables_xlsx
@@ -25,7 +26,7 @@ from stream.documents.tables_pdf import PdfColumn, pdf_table
 from stream.figures.days import Days
 from stream.figures.exports import COLUMNS, Cell, show_rows
 
-router = APIRouter(prefix="/billing")
+router = Router(prefix="/billing")
 
 EXPORTS_AT_ONCE = 2  # in this process: each holds a connection until its last row was read
 RETRY_AFTER_S = 10

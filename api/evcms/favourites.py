@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from api.context import Ctx, Db
 from api.errors import Problem
@@ -10,10 +10,11 @@ from api.evcms.callers import AnyUser
 from api.evcms.envelope import Done, Id, Paging
 from api.evcms.schemas.stations import StationPage
 from api.evcms.station_access import place_of, show_places
+from api.routing import Router
 from storage.queries import favourites
 from storage.queries.places import places_of
 
-router = APIRouter()
+router = Router()
 
 
 @router.put("/stations/{id}/favourite")

@@ -5,7 +5,7 @@ Both groups are the same franchises (conflict C13); a brand has its own, an admi
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 
 from api.context import Ctx, Db
 from api.errors import Problem, not_found
@@ -27,10 +27,11 @@ from api.evcms.schemas.franchises import (
 )
 from api.evcms.station_access import franchise_of, held_franchise
 from api.fields import OptionalText, parse_id
+from api.routing import Router
 from storage.errors import AlreadyExistsError
 from storage.queries import franchises
 
-router = APIRouter()
+router = Router()
 
 FranchiseId = Annotated[str, Path(alias="franchiseId")]
 StaffId = Annotated[str, Path(alias="staffId")]

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.responses import Response
 
 from api.callers import Caller
@@ -20,6 +20,7 @@ from api.evcms.schemas.invoices import (
     SummaryOut,
 )
 from api.fields import parse_id
+from api.routing import Router
 from storage.database import Connection
 from storage.errors import InsufficientFundsError
 from storage.queries import admin_actions, invoices, users
@@ -30,7 +31,7 @@ from stream.notices import amount
 from stream.notify import Kind, News, notify
 from stream.platform_settings import read_settings
 
-router = APIRouter(prefix="/billing/invoices")
+router = Router(prefix="/billing/invoices")
 
 PDF = "application/pdf"
 

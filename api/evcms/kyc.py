@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Depends, Path
+from fastapi import Depends, Path
 
 from api.context import Context, Ctx, Db
 from api.errors import FieldError, Problem, forbidden, invalid, not_found
@@ -22,6 +22,7 @@ from api.evcms.schemas.kyc import (
 from api.evcms.uploaded import own_upload, url_of
 from api.fields import parse_id
 from api.identity_numbers import end_of
+from api.routing import Router
 from api.sealing import UnsealError, seal, unseal
 from storage.database import Connection
 from storage.queries import admin_actions, kyc
@@ -29,7 +30,7 @@ from storage.queries.kyc import KycDocument, KycRecord
 from stream.notify import Kind, News, notify
 
 log = structlog.get_logger()
-router = APIRouter(prefix="/kyc")
+router = Router(prefix="/kyc")
 
 PATH = "/api/v1/kyc/submit"
 PURPOSE = "kyc document numbers"

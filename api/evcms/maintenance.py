@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from api.callers import Caller
 from api.context import Context, Ctx, Db
@@ -32,12 +32,13 @@ from api.evcms.schemas.maintenance import (
     ScheduleIn,
 )
 from api.fields import OptionalText, minor_units, parse_id
+from api.routing import Router
 from protocols.timestamps import format_utc_ms
 from storage.database import Connection
 from storage.queries import maintenance, outbox
 from storage.queries.maintenance import Record
 
-router = APIRouter(prefix="/maintenance")
+router = Router(prefix="/maintenance")
 
 NOWHERE = 0  # no charger has this id
 AT_WORK = "in-progress"

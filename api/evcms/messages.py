@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from api.context import Ctx, Db
 from api.errors import Problem
@@ -13,9 +13,10 @@ from api.evcms.envelope import Id, Paging
 from api.evcms.moments import Moment, end_of, parse_moment
 from api.evcms.schemas.messages import DIRECTIONS, DirectionName, MessageOut, MessagePage
 from api.fields import OptionalText
+from api.routing import Router
 from storage.queries import messages
 
-router = APIRouter(prefix="/chargers")
+router = Router(prefix="/chargers")
 
 RANGE_DEFAULT = timedelta(days=1)
 RANGE_MAX = timedelta(days=31)

@@ -3,7 +3,7 @@
 import secrets
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from api.callers import Caller
 from api.context import Ctx, Db
@@ -27,6 +27,7 @@ from api.evcms.schemas.notifications import (
     ReadStatus,
 )
 from api.fields import parse_id
+from api.routing import Router
 from storage.database import Connection
 from storage.queries import notices, notifications
 from storage.queries.admin_actions import record_action
@@ -34,7 +35,7 @@ from storage.queries.notifications import Notification
 from stream.broadcast import broadcast, words_of
 from stream.notify import Type, notify
 
-router = APIRouter(prefix="/notifications")
+router = Router(prefix="/notifications")
 
 KEY_BYTES = 12
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from api.context import Ctx, Db
 from api.errors import Problem
@@ -11,10 +11,11 @@ from api.evcms.callers import Admin, BrandOrAdmin
 from api.evcms.envelope import Answer, Paging
 from api.evcms.schemas.partners import NamedPartner, PartnerIn, PartnerOut, PartnerPage, PartnerStatus
 from api.fields import Text
+from api.routing import Router
 from storage.errors import AlreadyExistsError
 from storage.queries import partners
 
-router = APIRouter(prefix="/partners")
+router = Router(prefix="/partners")
 
 
 @router.post("", status_code=201)

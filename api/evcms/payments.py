@@ -3,17 +3,18 @@
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 
 from api.context import Ctx
 from api.errors import Problem, not_found
 from api.evcms.envelope import Answer
 from api.evcms.schemas.wallet import PaymentEventTaken, TransactionStatus
+from api.routing import Router
 from stream.payments import UnknownOrderError, WebhookRefusedError, apply_event
 
 log = structlog.get_logger()
 
-router = APIRouter(prefix="/payments")
+router = Router(prefix="/payments")
 
 PROVIDER_CHARACTERS_MAX = 32
 STATUSES: dict[str, TransactionStatus] = {"created": "pending", "paid": "completed", "failed": "failed"}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body
+from fastapi import Body
 from pydantic import ValidationError
 
 from api.context import Ctx, Db
@@ -11,10 +11,11 @@ from api.errors import FIELD_ERRORS_MAX, FieldError, Problem, invalid
 from api.evcms.callers import Admin
 from api.evcms.envelope import Answer
 from api.evcms.schemas.platform_settings import EXAMPLE, Changes, NamedSettings, SettingsOut
+from api.routing import Router
 from storage.queries import admin_actions, platform_settings
 from stream.platform_settings import PlatformSettings, read_settings, settings_of
 
-router = APIRouter(prefix="/settings")
+router = Router(prefix="/settings")
 
 PATH = "/api/v1/settings"
 JsonObject = dict[str, Any]

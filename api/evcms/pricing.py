@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 
 from api.context import Ctx, Db
 from api.errors import Problem, not_found
@@ -23,6 +23,7 @@ from api.evcms.schemas.pricing import (
 )
 from api.evcms.station_access import place_of
 from api.fields import parse_id
+from api.routing import Router
 from storage.database import Connection
 from storage.errors import AlreadyExistsError
 from storage.queries import admin_actions, pricing_rules
@@ -31,7 +32,7 @@ from stream.platform_settings import read_settings
 from stream.pricing import Price, PriceRules, prices_of_places, quote_of
 from stream.rating import RatingError
 
-router = APIRouter(prefix="/pricing")
+router = Router(prefix="/pricing")
 
 
 async def _station(db: Connection, text: str) -> int:

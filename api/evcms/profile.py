@@ -1,7 +1,5 @@
 """EV-CMS profiles: /api/v1/profile and its preferences (EV-007 to EV-009)."""
 
-from fastapi import APIRouter
-
 from api.context import Ctx, Db
 from api.errors import FieldError, invalid
 from api.evcms.accounts import show
@@ -9,9 +7,10 @@ from api.evcms.callers import AnyUser
 from api.evcms.envelope import Answer
 from api.evcms.schemas.users import NamedPreferences, NamedUser, PreferencesIn, PreferencesOut, ProfileIn
 from api.evcms.uploaded import own_upload
+from api.routing import Router
 from storage.queries import users
 
-router = APIRouter(prefix="/profile")
+router = Router(prefix="/profile")
 
 PATH = "/api/v1/profile"
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from api.callers import Caller
 from api.context import Context, Ctx, Db
@@ -19,6 +19,7 @@ from api.evcms.schemas.refunds import (
     RefundStatus,
 )
 from api.fields import money, parse_id
+from api.routing import Router
 from storage import ledger
 from storage.database import Connection
 from storage.ledger import Transfer
@@ -30,7 +31,7 @@ from stream.notify import Kind, News, notify
 from stream.refunding import RefundTooLargeError, give_back, is_refundable, left_of
 from stream.user_wallets import CURRENCY
 
-router = APIRouter(prefix="/billing/refunds")
+router = Router(prefix="/billing/refunds")
 
 CREATED = 201
 

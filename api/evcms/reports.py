@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.context import Ctx, Db
 from api.evcms.callers import Admin
@@ -16,11 +16,12 @@ from api.evcms.schemas.reports import (
     StationReportOut,
     day_report,
 )
+from api.routing import Router
 from storage.queries import figures_evcms, session_days
 from storage.queries.session_days import Selection
 from stream.figures.days import Days, month, platform_day
 
-router = APIRouter(prefix="/billing/reports")
+router = Router(prefix="/billing/reports")
 
 STATIONS_MAX = 100
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from api.context import Ctx, Db
 from api.errors import not_found
@@ -11,11 +11,12 @@ from api.evcms.callers import Admin
 from api.evcms.envelope import Answer, Id, Paging
 from api.evcms.schemas.reviews import ModerateIn, NamedReview, ReviewOut, ReviewPage
 from api.fields import parse_id
+from api.routing import Router
 from storage.database import Connection
 from storage.queries import reviews
 from storage.queries.reviews import Review
 
-router = APIRouter(prefix="/admin/reviews")
+router = Router(prefix="/admin/reviews")
 
 
 @router.get("")

@@ -1,7 +1,5 @@
 """All EV-CMS routers under /api/v1."""
 
-from fastapi import APIRouter
-
 from api.evcms import (
     admin_stations,
     admin_users,
@@ -38,8 +36,9 @@ from api.evcms import (
     wallet,
 )
 from api.evcms.schemas.errors import RESPONSES
+from api.routing import Router
 
-router = APIRouter(prefix="/api/v1", tags=["EV-CMS"], responses=RESPONSES)
+router = Router(prefix="/api/v1", tags=["EV-CMS"], responses=RESPONSES)
 for part in (auth, wallet, chargers, charger_commands, charger_security, device_model, messages, sessions):
     router.include_router(part.router)
 router.include_router(bookings.router)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from api.context import Ctx, Db
 from api.evcms import remote
@@ -23,10 +23,11 @@ from api.evcms.schemas.sessions import (
     TotalsOut,
 )
 from api.evcms.session_access import no_record, record_of, session_of, show
+from api.routing import Router
 from storage.queries import sessions
 from storage.queries.session_pages import list_sessions_page, session_sums
 
-router = APIRouter(prefix="/sessions")
+router = Router(prefix="/sessions")
 
 ACTIVE_MAX = 1_000
 # No session lies beyond, and every zone has a day for these.

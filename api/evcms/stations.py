@@ -4,7 +4,7 @@ from datetime import datetime, time, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from api.context import Ctx, Db
 from api.evcms.callers import Admin, AnyUser, BrandOrAdmin, owner_filter
@@ -24,10 +24,11 @@ from api.evcms.schemas.stations import (
 from api.evcms.station_access import place_of, show_place, show_places
 from api.evcms.station_changes import change, create, delete
 from api.fields import OptionalText
+from api.routing import Router
 from storage.queries import places, station_connectors
 from stream.geography import boxes_around
 
-router = APIRouter(prefix="/stations")
+router = Router(prefix="/stations")
 
 RADIUS_DEFAULT_M = 5_000
 RADIUS_MAX_M = 100_000

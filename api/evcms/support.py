@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from api.callers import Caller
 from api.context import Context, Ctx, Db
@@ -32,13 +32,14 @@ from api.evcms.schemas.support import (
 )
 from api.evcms.uploaded import own_upload, url_of
 from api.fields import parse_id
+from api.routing import Router
 from storage.database import Connection
 from storage.queries import support
 from storage.queries.support import Ticket
 from storage.queries.users import get_user
 from stream.notify import Kind, News, notify
 
-router = APIRouter(prefix="/support")
+router = Router(prefix="/support")
 
 PATH = "/api/v1/support"
 COMMENTS_MAX = 500  # of one ticket

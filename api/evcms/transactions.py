@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from api.context import Db
 from api.evcms.callers import AnyUser, wallet_filter
@@ -13,9 +13,10 @@ from api.evcms.schemas.wallet import (
     TransactionStatus,
     TransactionType,
 )
+from api.routing import Router
 from storage.queries import wallet_entries
 
-router = APIRouter(prefix="/billing/transactions")
+router = Router(prefix="/billing/transactions")
 
 
 @router.get("")

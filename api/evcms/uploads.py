@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParameter
+from fastapi import Query, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import StreamingResponse
 
@@ -27,12 +27,13 @@ from api.evcms.files import (
 )
 from api.evcms.schemas.errors import UNLIMITED, EvcmsError
 from api.evcms.schemas.uploads import FORM, UPLOAD_TYPES, LinkOut, UploadOut, UploadType
+from api.routing import Router
 from api.uploaded_files import BINARY, FitFile, away, fit_file, give_file, headers_of, keep_files
 from storage.queries.uploads import Upload, insert_upload
 from stream.files import DOCUMENTS, IMAGES, FileStoreError, Format, UnfitFileError
 
-router = APIRouter()
-public = APIRouter(prefix="/uploads", tags=["EV-CMS"], responses=UNLIMITED)
+router = Router()
+public = Router(prefix="/uploads", tags=["EV-CMS"], responses=UNLIMITED)
 
 FIELDS_MAX = 8
 FIELD_BYTES_MAX = 1_024

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Depends, Path
 
 from api.callers import Caller
 from api.context import Context, Ctx, Db
@@ -20,12 +20,13 @@ from api.evcms.schemas.vehicles import (
 )
 from api.evcms.session_access import show
 from api.fields import parse_id
+from api.routing import Router
 from storage.database import Connection
 from storage.errors import AlreadyExistsError
 from storage.queries import admin_actions, sessions, vehicles
 from storage.queries.vehicles import Vehicle
 
-router = APIRouter(prefix="/profile/vehicles")
+router = Router(prefix="/profile/vehicles")
 
 PATH = "/api/v1/profile/vehicles"
 VEHICLES_MAX = 50  # of one person

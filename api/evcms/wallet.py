@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from api.context import Ctx, Db
 from api.evcms import topup
@@ -24,11 +24,12 @@ from api.evcms.schemas.wallet import (
     WalletWithTransactions,
 )
 from api.evcms.wallet_pay import pay_from_wallet
+from api.routing import Router
 from storage import ledger
 from storage.queries import wallet_entries
 from stream.platform_settings import read_settings
 
-router = APIRouter(prefix="/profile/wallet")
+router = Router(prefix="/profile/wallet")
 
 PROVIDER_FAILED: dict[int | str, dict[str, Any]] = {
     502: {"model": EvcmsError, "description": "The payment provider did not answer"}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
 from api.callers import Caller
 from api.context import Context, Ctx, Db
@@ -20,6 +20,7 @@ from api.ienerzy.account_schemas import (
 from api.ienerzy.callers import FAMILY, Admin
 from api.ienerzy.phones import phone_of
 from api.ienerzy.schemas import Role
+from api.routing import Router
 from storage.database import Connection
 from storage.errors import AlreadyExistsError
 from storage.queries import accounts, technician_profiles, users
@@ -27,7 +28,7 @@ from storage.queries.admin_actions import record_action
 from storage.queries.technician_profiles import ProfileFacts
 from storage.queries.users import User
 
-router = APIRouter(prefix="/admin/accounts")
+router = Router(prefix="/admin/accounts")
 
 LIST_MAX = 10_000
 

@@ -4,8 +4,6 @@ A dealer's figures are his own, an admin's those of all dealers or of one. All a
 that they agree with each other and with the lists. Days and months begin in Asia/Kolkata.
 """
 
-from fastapi import APIRouter
-
 from api.context import Ctx, Db
 from api.ienerzy.analytics_schemas import (
     LABOR_MINOR_PER_HOUR,
@@ -16,6 +14,7 @@ from api.ienerzy.analytics_schemas import (
 from api.ienerzy.figures_scope import DealerId, ReportSpan
 from api.ienerzy.portfolio_schemas import Portfolio
 from api.ienerzy.service_metrics import ServicePerformance
+from api.routing import Router
 from storage.queries import (
     batteries,
     emi_payments,
@@ -27,7 +26,7 @@ from storage.queries import (
 from storage.queries.ienerzy_collections import Span
 from stream.lending.terms import today
 
-router = APIRouter(prefix="/analytics")
+router = Router(prefix="/analytics")
 
 MONTHS_MAX = 12  # of a trend: the latest in which anything happened
 DAYS_MAX = 10_000

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import AwareDatetime
 
 from api.callers import Caller
@@ -12,13 +12,14 @@ from api.ienerzy.asset_schemas import AssetEventOut
 from api.ienerzy.batteries import Serial
 from api.ienerzy.battery_access import battery_of
 from api.ienerzy.callers import DealerOrConsumer
+from api.routing import Router
 from storage.database import Connection
 from storage.queries import assets
 from storage.queries.assets import Reader
 from storage.queries.batteries import Battery
 from storage.queries.battery_assignments import list_assignments
 
-router = APIRouter(prefix="/batteries")
+router = Router(prefix="/batteries")
 
 
 @router.get("/{serial}/history")

@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-from fastapi import APIRouter
-
 from api import tokens
 from api.callers import refuse_blocked
 from api.context import Ctx, Db
@@ -13,9 +11,10 @@ from api.ienerzy.phones import phone_of
 from api.ienerzy.schemas import LoginIn, OtpSent, UserOut, Verified, VerifyIn
 from api.limits import too_many_requests
 from api.otp import hash_code, new_code
+from api.routing import Router
 from storage.queries import one_time_passwords, users
 
-router = APIRouter(prefix="/auth")
+router = Router(prefix="/auth")
 
 
 @router.post("/login")
@@ -58,7 +57,7 @@ async def verify_otp(body: VerifyIn, context: Ctx, db: Db) -> Verified:
         now=context.now(),
     )
     user = None if user_id is None else await users.get_user(db, user_id)
-    if user is None:
+    if user is None or user.phone != phone:  # whose phone is another one by now signs in by that
         await db.commit()  # the try that it cost must outlive this refusal
         raise Problem(401, "Invalid OTP", "The OTP is wrong, expired or used up: ask for a new one")
     refuse_blocked(user)

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.context import Ctx
 from api.ienerzy.callers import DealerOrAdmin, reach
+from api.routing import Router
 from stream.lending import locks
 
-router = APIRouter(prefix="/finance")
+router = Router(prefix="/finance")
 
 DAYS_MAX = 3_650
 

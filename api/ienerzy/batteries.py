@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
 from api.context import Ctx, Db
 from api.errors import not_found
@@ -23,11 +23,12 @@ from api.ienerzy.schemas import (
     NewBattery,
     Telemetry,
 )
+from api.routing import Router
 from storage.queries import batteries, consumers, samples
 from storage.queries.admin_actions import record_action
 from storage.queries.battery_assignments import assign_battery
 
-router = APIRouter(prefix="/batteries")
+router = Router(prefix="/batteries")
 
 LIST_MAX = 10_000  # the contract has no pages here; a dealer with more gets the first of them
 

@@ -2,16 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.context import Db
 from api.ienerzy.batteries import Serial
 from api.ienerzy.battery_access import battery_of
 from api.ienerzy.battery_health_schemas import AlarmOut, BatteryHealthOut
 from api.ienerzy.callers import DealerOrConsumer
+from api.routing import Router
 from storage.queries import battery_health
 
-router = APIRouter(prefix="/batteries")
+router = Router(prefix="/batteries")
 
 HISTORY_DAYS_MAX = 90
 ALARMS_MAX = 500

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from api.callers import Caller
 from api.context import Context, Ctx, Db
@@ -22,12 +22,13 @@ from api.ienerzy.consumer_schemas import (
     ProfiledConsumer,
 )
 from api.ienerzy.phones import phone_of
+from api.routing import Router
 from storage.database import Connection
 from storage.queries import consumers
 from storage.queries.admin_actions import record_action
 from storage.queries.consumers import Consumer
 
-router = APIRouter(prefix="/consumers")
+router = Router(prefix="/consumers")
 
 LIST_MAX = 10_000  # the contract has no pages here
 RECENT_TICKETS = 10

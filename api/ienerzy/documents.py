@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
-from fastapi import APIRouter, Request
 from fastapi import Path as PathParameter
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
@@ -32,6 +32,7 @@ from api.ienerzy.document_schemas import (
 )
 from api.ienerzy.schemas import IenerzyError
 from api.limits import too_many_requests
+from api.routing import Router
 from api.sealing import seal
 from api.uploaded_files import BINARY, FitFile, away, fit_file, give_file, headers_of, keep_files
 from storage.database import Connection
@@ -40,7 +41,7 @@ from storage.queries.consumer_documents import ConsumerDocument
 from storage.queries.consumers import Consumer
 from stream.files import DOCUMENTS, IMAGES, FileStoreError, Format, UnfitFileError
 
-router = APIRouter(prefix="/consumers")
+router = Router(prefix="/consumers")
 
 LIST_MAX = 1_000
 FOLDER = "consumer"  # in the file store

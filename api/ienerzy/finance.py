@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from api.context import Context, Ctx, Db
 from api.errors import Problem
@@ -18,13 +18,14 @@ from api.ienerzy.finance_schemas import (
     DecisionIn,
     DisburseIn,
 )
+from api.routing import Router
 from storage.database import Connection
 from storage.queries import lending
 from storage.queries.lending import Application
 from stream.lending import loans
 from stream.lending.terms import today
 
-router = APIRouter(prefix="/finance/applications")
+router = Router(prefix="/finance/applications")
 
 LIST_MAX = 10_000  # the contract has no pages here; who has more gets the newest
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
 from api.callers import Caller
 from api.context import Context, Ctx, Db
@@ -25,12 +25,13 @@ from api.ienerzy.finance_schemas import (
 )
 from api.ienerzy.nbfc_schemas import Day
 from api.ienerzy.schemas import BIGINT_MAX
+from api.routing import Router
 from storage.queries import emi_payments, lending
 from stream.lending import loans
 from stream.lending.loans import Settlement
 from stream.lending.terms import today
 
-router = APIRouter(prefix="/finance")
+router = Router(prefix="/finance")
 
 
 @router.get("/overdue")

@@ -7,7 +7,7 @@ import uuid
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 
 from api.callers import Caller
 from api.context import Context, Ctx, Db
@@ -29,6 +29,7 @@ from api.ienerzy.messaging_schemas import (
 from api.ienerzy.phones import phone_of
 from api.ienerzy.service_access import battery_by_id
 from api.limits import too_many_requests
+from api.routing import Router
 from storage.database import Connection
 from storage.queries import notices
 from stream.notices import Message, enqueue, take_status
@@ -36,7 +37,7 @@ from stream.sms_status import ForgedStatusError, StatusFormError
 
 log = structlog.get_logger()
 
-router = APIRouter(prefix="/messaging")
+router = Router(prefix="/messaging")
 
 LIST_MAX = 500
 PROVIDER_CHARACTERS_MAX = 32

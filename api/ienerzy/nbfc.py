@@ -5,7 +5,6 @@ import hashlib
 from datetime import timedelta
 
 import structlog
-from fastapi import APIRouter
 
 from api.context import Context, Ctx, Db
 from api.errors import Problem, not_found
@@ -25,6 +24,7 @@ from api.ienerzy.nbfc_schemas import (
     WebhookTaken,
 )
 from api.ienerzy.nbfc_sender import EventId, NbfcSender
+from api.routing import Router
 from storage.database import Connection
 from storage.queries import lending, nbfc, outbox
 from storage.queries.nbfc import StoredReport
@@ -34,7 +34,7 @@ from stream.providers import ProviderError
 
 log = structlog.get_logger()
 
-router = APIRouter(prefix="/nbfc")
+router = Router(prefix="/nbfc")
 
 REPORT_WAIT_S = 10.0
 QUEUED_FOR = timedelta(seconds=30)  # until the jobs role sends a report whose request died

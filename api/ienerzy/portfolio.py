@@ -1,14 +1,13 @@
 """The portfolio as an NBFC reads it: /api/nbfc/portfolio (IE-023). Analytics have the other (IE-033)."""
 
-from fastapi import APIRouter
-
 from api.context import Db
 from api.ienerzy.analytics import MONTHS_MAX
 from api.ienerzy.figures_scope import DealerId
 from api.ienerzy.portfolio_schemas import NbfcPortfolio
+from api.routing import Router
 from storage.queries import ienerzy_figures
 
-router = APIRouter(prefix="/nbfc")
+router = Router(prefix="/nbfc")
 
 
 @router.get("/portfolio")

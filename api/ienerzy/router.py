@@ -1,7 +1,5 @@
 """All Ienerzy routers under /api."""
 
-from fastapi import APIRouter
-
 from api.ienerzy import (
     accounts,
     analytics,
@@ -21,8 +19,9 @@ from api.ienerzy import (
     test_routes,
 )
 from api.ienerzy.schemas import RESPONSES
+from api.routing import Router
 
-router = APIRouter(prefix="/api", tags=["Ienerzy"], responses=RESPONSES)
+router = Router(prefix="/api", tags=["Ienerzy"], responses=RESPONSES)
 for part in (
     auth,
     accounts,

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
 from api.context import Ctx, Db
 from api.errors import Problem
@@ -28,12 +28,13 @@ from api.ienerzy.service_schemas import (
     UpdatedTicket,
     UpdateTicketIn,
 )
+from api.routing import Router
 from storage.queries import service_tickets, technicians
 from stream.service import progress, tickets
 from stream.service.scoring import Need, has_skill, nearness, point_of, rank
 from stream.service.tickets import NewTicket, Wishes, candidate_of
 
-router = APIRouter(prefix="/service")
+router = Router(prefix="/service")
 
 LIST_MAX = 10_000  # the contract has no pages here; whoever has more gets the newest
 EVENTS_MAX = 500

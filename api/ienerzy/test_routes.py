@@ -3,8 +3,6 @@
 import uuid
 from datetime import timedelta
 
-from fastapi import APIRouter
-
 from api.context import Ctx, Db
 from api.errors import Problem
 from api.ienerzy.asset_schemas import BatteryTested, Check, RoutesTested, StatusIn
@@ -13,10 +11,11 @@ from api.ienerzy.battery_access import battery_of
 from api.ienerzy.callers import AnyUser, Dealer, DealerOrAdmin, reach
 from api.ienerzy.control import ask
 from api.ienerzy.schemas import BatteryOut
+from api.routing import Router
 from storage.queries import batteries, battery_checks, battery_locks
 from stream.battery_orders import Action, Order
 
-router = APIRouter(prefix="/batteries")
+router = Router(prefix="/batteries")
 
 HEARD_LATELY = timedelta(minutes=15)
 _MESSAGES: dict[Check, str] = {

@@ -4,8 +4,6 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
-from fastapi import APIRouter
-
 from api import logins
 from api.context import Context, Ctx, Db
 from api.errors import forbidden
@@ -28,13 +26,14 @@ from api.lithovolt.user_schemas import (
 )
 from api.otp import hash_code, new_code
 from api.passwords import hash_password, is_password
+from api.routing import Router
 from storage.database import Connection
 from storage.queries import lithovolt_users, one_time_passwords, password_resets, refresh_tokens, users
 from storage.queries.users import User
 from stream.lithovolt_kinds import Channel
 from stream.lithovolt_words import tell
 
-router = APIRouter(prefix="/auth")
+router = Router(prefix="/auth")
 
 
 @router.post("/register/", status_code=201)
@@ -170,13 +169,15 @@ async def _count(context: Context, what: str, login: str) -> None:
 async def _sign_in(context: Context, db: Connection, user: User) -> SignedIn:
     """Begin a login of an account that may have one, and hold it: whoever blocks it ends this login too."""
     account = (await lithovolt_users.lock_accounts(db, [user.id])).get(user.id)
-    if account is None:
+    held = await users.get_user(db, user.id)
+    # checking a password takes a while, in which another one may have been set
+    if account is None or held is None or held.password_hash != user.password_hash:
         raise unauthenticated("No active account found with the given credentials")
     if account.status != "active":
         raise forbidden(f"This account is {account.status}")
     if not account.is_approved:
         raise forbidden("This account waits for the approval of an admin.")
-    pair = await logins.begin(context, db, user, _lives(context))
+    pair = await logins.begin(context, db, held, _lives(context))
     return SignedIn(access=pair.access, refresh=pair.refresh, user=UserOut.of(account))
 
 

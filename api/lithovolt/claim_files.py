@@ -5,8 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
 from fastapi import Path as PathParameter
+from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.responses import StreamingResponse
 
@@ -20,12 +20,13 @@ from api.lithovolt.claims import FILES_MAX
 from api.lithovolt.claims_schemas import ClaimFileOut
 from api.lithovolt.schemas import Detail, Id, refused
 from api.lithovolt.warranty_access import claim_of
+from api.routing import Router
 from api.uploaded_files import BINARY, FitFile
 from storage.queries import warranty_claims
 from storage.queries.warranty_claims import ClaimFile
 from stream.files import DOCUMENTS, IMAGES, FileStoreError, Format
 
-router = APIRouter(prefix="/warranty/claims/{id}/files")
+router = Router(prefix="/warranty/claims/{id}/files")
 
 TYPE = "claim"
 NAME_BYTES = 16

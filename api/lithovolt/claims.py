@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from starlette.responses import Response
 
 from api.callers import Caller
@@ -14,6 +14,7 @@ from api.lithovolt.claims_schemas import ClaimChange, ClaimDetail, ClaimIn, Clai
 from api.lithovolt.paging import Page, Pages
 from api.lithovolt.schemas import BIGINT_MAX, Id, refused
 from api.lithovolt.warranty_access import claim_of, refusals, scope_of
+from api.routing import Router
 from api.uploaded_files import BINARY
 from storage.database import Connection
 from storage.queries import warranties, warranty_claims
@@ -21,7 +22,7 @@ from storage.queries.warranty_claims import Claim
 from stream.warranty.claims import TRANSITIONS, Status, Step, submit, take_step
 from stream.warranty.plots import PLOTS, Format, draw_plot, is_format
 
-router = APIRouter(prefix="/warranty/claims")
+router = Router(prefix="/warranty/claims")
 
 EVENTS_MAX = 500
 FILES_MAX = 20

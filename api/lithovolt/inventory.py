@@ -1,7 +1,5 @@
 """Lithovolt battery models and stock: /api/inventory/models/, stock/, low-stock/ (LI-006, LI-007, LI-X04)."""
 
-from fastapi import APIRouter
-
 from api.context import Ctx, Db
 from api.errors import Problem, not_found
 from api.fields import OptionalText, parse_id
@@ -10,11 +8,12 @@ from api.lithovolt.inventory_schemas import LowStockOut, ModelChange, ModelOut, 
 from api.lithovolt.paging import Page, Pages
 from api.lithovolt.schemas import Id
 from api.lithovolt.stock_refusals import invalid, reach
+from api.routing import Router
 from storage.errors import AlreadyExistsError
 from storage.queries import battery_models, stock
 from stream.stock import alerts
 
-router = APIRouter(prefix="/inventory")
+router = Router(prefix="/inventory")
 
 
 @router.get("/models/")

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.callers import Caller
 from api.context import Ctx, Db
@@ -13,6 +13,7 @@ from api.lithovolt.inventory_schemas import AllocateIn, AllocationDetail, Alloca
 from api.lithovolt.paging import Page, Pages
 from api.lithovolt.schemas import Id
 from api.lithovolt.stock_refusals import invalid, reach, refusal
+from api.routing import Router
 from storage.database import Connection
 from storage.queries import battery_models, lithovolt_users, stock
 from storage.queries.stock import Allocation
@@ -20,7 +21,7 @@ from stream.stock import allocating
 from stream.stock.allocating import Given
 from stream.stock.errors import StockError
 
-router = APIRouter(prefix="/inventory")
+router = Router(prefix="/inventory")
 
 
 @router.post("/allocate/", status_code=201)
@@ -32,7 +33,7 @@ async def allocate(body: AllocateIn, caller: Admin, context: Ctx, db: Db) -> All
     wholesaler = await lithovolt_users.get_account(db, body.wholesaler)
     if wholesaler is None or wholesaler.role != "wholesaler":
         raise invalid("wholesaler", f"There is no wholesaler {body.wholesaler}.")
-    if wholesaler.status != "active" or not wholesaler.is_approved:
+    if not wholesaler.is_served:
         raise invalid("wholesaler", f"Wholesaler {body.wholesaler} is not approved, or blocked.")
     given: Given = {
         "wholesaler_id": wholesaler.id,

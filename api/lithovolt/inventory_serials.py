@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Query
+from fastapi import Body, Path, Query
 
 from api.callers import Caller
 from api.context import Ctx, Db
@@ -22,6 +22,7 @@ from api.lithovolt.inventory_schemas import (
 )
 from api.lithovolt.paging import Page, Pages
 from api.lithovolt.stock_refusals import invalid, reach, refusal
+from api.routing import Router
 from storage.database import Connection
 from storage.queries import assets, battery_models, serial_numbers
 from storage.queries.assets import HISTORY_MAX
@@ -30,7 +31,7 @@ from storage.queries.serial_numbers import SerialFilter, SerialNumber
 from stream.stock import allocating, making
 from stream.stock.errors import StockError
 
-router = APIRouter(prefix="/inventory/serials")
+router = Router(prefix="/inventory/serials")
 
 Serial = Annotated[str, Path(alias="serial")]
 

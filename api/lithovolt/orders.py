@@ -3,7 +3,7 @@
 from datetime import date, datetime, time, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import AfterValidator
 from starlette.responses import Response
 
@@ -24,6 +24,7 @@ from api.lithovolt.orders_schemas import (
 from api.lithovolt.paging import Page, Pages
 from api.lithovolt.schemas import Id
 from api.lithovolt.stock_refusals import reach, refusal
+from api.routing import Router
 from storage.database import Connection
 from storage.queries import orders
 from storage.queries.orders import Order, OrderFilter
@@ -33,7 +34,7 @@ from stream.stock import ordering
 from stream.stock.errors import StockError
 from stream.stock.ordering import KeyUsedError, NotPendingError
 
-router = APIRouter(prefix="/orders")
+router = Router(prefix="/orders")
 
 PDF = "application/pdf"
 YEARS = range(2000, 2200)

@@ -1,7 +1,5 @@
 """All Lithovolt routers under /api. Each path ends with a slash."""
 
-from fastapi import APIRouter
-
 from api.lithovolt import (
     auth,
     claim_files,
@@ -16,8 +14,9 @@ from api.lithovolt import (
     warranty_verification,
 )
 from api.lithovolt.schemas import RESPONSES
+from api.routing import Router
 
-router = APIRouter(prefix="/api", tags=["Lithovolt"], responses=RESPONSES)
+router = Router(prefix="/api", tags=["Lithovolt"], responses=RESPONSES)
 for part in (
     auth,
     users,

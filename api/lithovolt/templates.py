@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.context import Ctx, Db
@@ -11,6 +11,7 @@ from api.fields import Storable
 from api.lithovolt.callers import Admin
 from api.lithovolt.paging import Page, Pages
 from api.lithovolt.schemas import Time, refused
+from api.routing import Router
 from storage.queries import notification_templates
 from storage.queries.notification_templates import Template
 from stream.lithovolt_kinds import CHANNELS, KINDS, Channel, Name
@@ -26,7 +27,7 @@ from stream.lithovolt_words import (
     fill,
 )
 
-router = APIRouter(prefix="/notifications/templates")
+router = Router(prefix="/notifications/templates")
 
 VALUES_MAX = 20
 

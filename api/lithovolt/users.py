@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.callers import Caller
 from api.context import Context, Ctx, Db
@@ -13,6 +13,7 @@ from api.lithovolt.callers import Admin, AnyUser, unauthenticated
 from api.lithovolt.paging import Page, Pages
 from api.lithovolt.schemas import Id
 from api.lithovolt.user_schemas import ProfileIn, Role, StandingIn, Status, UserIn, UserOut
+from api.routing import Router
 from storage.database import Connection
 from storage.errors import AlreadyExistsError
 from storage.queries import lithovolt_users, refresh_tokens
@@ -20,7 +21,7 @@ from storage.queries.admin_actions import record_action
 from storage.queries.lithovolt_users import Account
 from stream.lithovolt_words import tell
 
-router = APIRouter(prefix="/users")
+router = Router(prefix="/users")
 
 
 @router.get("/me/")
@@ -104,7 +105,8 @@ async def _change(
         for name in ("role", "status", "is_approved")
     }
     is_own = admin is not None and admin.id == before.id
-    if is_own and (standing["role"] != "admin" or standing["status"] != "active"):
+    may_sign_in = standing["status"] == "active" and standing["is_approved"]
+    if is_own and not (may_sign_in and standing["role"] == "admin"):
         raise forbidden("You cannot block or demote your own account: another admin can")
     is_kept = changes.get("status") is None
     reason = before.status_reason if is_kept else changes.get("status_reason")

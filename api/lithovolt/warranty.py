@@ -4,12 +4,13 @@ import asyncio
 from datetime import date, timedelta
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from api.callers import Caller
 from api.context import Context, Ctx, Db
 from api.fields import Storable, normalise_phone
+from api.limits import too_many_requests
 from api.lithovolt.callers import Admin, AnyUser, Consumer, WholesalerOrConsumer
 from api.lithovolt.paging import Page, Pages
 from api.lithovolt.schemas import Id, refused
@@ -21,6 +22,7 @@ from api.lithovolt.warranty_schemas import (
     VoidIn,
     WarrantyOut,
 )
+from api.routing import Router
 from api.uploaded_files import BINARY
 from storage.database import Connection
 from storage.queries import lithovolt_users, warranties
@@ -32,7 +34,7 @@ from stream.warranty.activation import Customer, activate, certificate_of
 from stream.warranty.certificates import draw_qr, is_genuine, verification_url
 from stream.warranty.terms import Status, Terms
 
-router = APIRouter(prefix="/warranty")
+router = Router(prefix="/warranty")
 
 PDF = "application/pdf"
 QR_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
@@ -48,8 +50,9 @@ async def activate_warranty(
     """Begin the warranty of a battery that was sold, with the terms of its model as they are now.
 
     A wholesaler activates for a customer a battery that was allocated to him, which is sold then; a consumer
-    one that was allocated or sold. A serial number has one warranty.
+    one that was allocated or sold. A serial number has one warranty. A consumer has ten tries in 15 minutes.
     """
+    await _count(context, caller)
     customer = await _customer(db, context, caller, body)
     with refusals():
         made = await activate(
@@ -170,6 +173,14 @@ async def qr_code(
 
 def _shown(context: Context, warranty: Warranty) -> WarrantyOut:
     return WarrantyOut.of(warranty, context.config.public_url, context.now())
+
+
+async def _count(context: Context, caller: Caller) -> None:
+    """Count a consumer's tries: serial numbers follow each other, and anybody may register; raises 429."""
+    if caller.role == "consumer":
+        window = await context.limiter.lithovolt_try("activation", str(caller.id))
+        if not window.is_within:
+            raise too_many_requests(window)
 
 
 async def _customer(db: Connection, context: Context, caller: Caller, body: ActivationIn) -> Customer:

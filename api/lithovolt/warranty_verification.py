@@ -4,12 +4,13 @@ from typing import Annotated
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
 from api.context import Ctx, Db
 from api.errors import not_found
 from api.lithovolt.warranty_access import forged
 from api.lithovolt.warranty_schemas import PublicKeyOut, VerificationOut
+from api.routing import Router
 from storage.queries import serial_numbers, warranties
 from storage.queries.warranties import Warranty
 from stream.lending.terms import today
@@ -17,7 +18,7 @@ from stream.warranty.activation import certificate_of
 from stream.warranty.certificates import Certificate, is_genuine, printed, public_key
 from stream.warranty.terms import status_of
 
-router = APIRouter(prefix="/warranty")
+router = Router(prefix="/warranty")
 
 OF_SERIAL_MAX = 20  # warranties of one serial number: each but one was voided by an admin
 Asked = Annotated[str | None, Query(max_length=200)]

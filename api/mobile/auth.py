@@ -1,7 +1,5 @@
 """Sign-in of the app: /api/mobile/auth (MO-001 to MO-004)."""
 
-from fastapi import APIRouter
-
 from api.context import Ctx, Db
 from api.errors import Problem
 from api.mobile.callers import Resident, inactive
@@ -20,9 +18,10 @@ from api.mobile.schemas.people import (
     UserOut,
 )
 from api.passwords import hash_password
+from api.routing import Router
 from storage.queries import occupancy, residents
 
-router = APIRouter(prefix="/auth")
+router = Router(prefix="/auth")
 
 
 @router.post("/login")

@@ -1,17 +1,16 @@
 """Budgets and alerts of a unit in the app (MO-X08, MO-X11, MO-X12)."""
 
-from fastapi import APIRouter
-
 from api.context import Context, Ctx, Db
 from api.mobile.callers import Resident
 from api.mobile.lookup import UnitId, reach_unit
 from api.mobile.schemas.meters import BudgetAlertOut, MeterAlertOut, UnitAlerts
 from api.mobile.schemas.wallets import BudgetOut, Budgets, NewBudgets
 from api.mobile.windows import DAYS_DEFAULT, Days, beginning
+from api.routing import Router
 from storage.database import Connection
 from storage.queries import budgets, meter_alerts, meters
 
-router = APIRouter(prefix="/units/{unit_id}")
+router = Router(prefix="/units/{unit_id}")
 
 ALERTS_MAX = 200  # of each kind
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.context import Ctx, Db
 from api.mobile.callers import Resident
@@ -18,10 +18,11 @@ from api.mobile.schemas.meters import (
     Usage,
 )
 from api.mobile.windows import DAYS_DEFAULT, LIMIT_MAX, Days, Limit, beginning
+from api.routing import Router
 from storage.queries import meter_alerts, meters
 from stream.metering import readings as metering
 
-router = APIRouter()
+router = Router()
 
 READINGS_DEFAULT = 100
 ALERTS_MAX = 200

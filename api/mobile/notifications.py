@@ -2,18 +2,18 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.context import Db
 from api.fields import Storable
 from api.mobile.callers import Resident
 from api.mobile.schemas.common import Body, Done, example
+from api.routing import Router
 from storage.queries import notices, residents
 from storage.queries.residents import Account
 from stream.notices import PREFERENCES, wants
 
-router = APIRouter(prefix="/notifications")
+router = Router(prefix="/notifications")
 
 PUSH_TOKEN_CHARACTERS_MAX = 512
 

@@ -4,7 +4,7 @@ import uuid
 from typing import Annotated, cast
 
 import structlog
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 
 from api.context import Context, Ctx, Db
 from api.errors import Problem, not_found
@@ -12,6 +12,7 @@ from api.fields import IdempotencyKey
 from api.mobile.callers import Resident
 from api.mobile.lookup import UnitId, find_wallet, missing, reach_unit
 from api.mobile.schemas.wallets import EventTaken, NewTopUp, OneTopUp, TopUpOut, TopUpStatus
+from api.routing import Router
 from storage.queries import top_ups
 from stream.payments import (
     PaymentOrder,
@@ -24,7 +25,7 @@ from stream.providers import ProviderError
 
 log = structlog.get_logger()
 
-router = APIRouter()
+router = Router()
 
 TopUpId = Annotated[str, Path(alias="top_up_id", json_schema_extra={"format": "uuid"})]
 

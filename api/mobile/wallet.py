@@ -2,16 +2,17 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.context import Ctx, Db
 from api.mobile.callers import Resident
 from api.mobile.lookup import UnitId, find_wallet, reach_unit
 from api.mobile.schemas.wallets import OneWallet, TransactionOut, Transactions, WalletOut
 from api.mobile.windows import DAYS_DEFAULT, LIMIT_MAX, Days, Limit, beginning
+from api.routing import Router
 from storage.queries import unit_wallets
 
-router = APIRouter(prefix="/units/{unit_id}")
+router = Router(prefix="/units/{unit_id}")
 
 TRANSACTIONS_DEFAULT = 50
 

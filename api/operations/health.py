@@ -4,15 +4,16 @@ import asyncio
 from typing import Literal
 
 import structlog
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import BaseModel
 
 from api.context import Context, Ctx
+from api.routing import Router
 from storage.database import find_abilities
 
 log = structlog.get_logger()
 
-router = APIRouter(tags=["Operations"])
+router = Router(tags=["Operations"])
 
 CHECK_S_MAX = 2.0
 OK = "ok"

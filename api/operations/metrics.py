@@ -1,15 +1,16 @@
 """/metrics: Prometheus text; in the all-in-one run it answers for all roles."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.core import GaugeMetricFamily
 
 from api.context import Ctx
+from api.routing import Router
 from storage.queries.figures import read_figures
 from stream.log import log_heads
 from stream.metrics import render, sample_metrics
 
-router = APIRouter(tags=["Operations"])
+router = Router(tags=["Operations"])
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import Depends, Path, Request
 
 from api.context import Ctx, Db
 from api.errors import Problem, not_found
@@ -25,6 +25,7 @@ from api.mobile.admin.schemas.codecs import (
     TestOut,
     TriedOut,
 )
+from api.routing import Router
 from protocols.mapping import MeterMapping, codec_measurements, read_mapping
 from protocols.measurements import Measurement
 from protocols.samples import DecodeError
@@ -35,7 +36,7 @@ from storage.queries.codecs import Codec
 from stream.codecs.examples import Examination, Tried
 from stream.codecs.pool import CodecPool, PoolLimits
 
-router = APIRouter(prefix="/codecs")
+router = Router(prefix="/codecs")
 
 VERSIONS_MAX = 200
 POOLS_MAX = 2  # requests that run codecs at a time; more wait

@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.context import Ctx, Db
 from api.errors import Problem
@@ -23,12 +23,13 @@ from api.mobile.admin.schemas.devices import (
     Samples,
 )
 from api.mobile.admin.schemas.profiles import Downlink
+from api.routing import Router
 from storage.queries import completeness, device_commands, device_samples, profiles, raw_payloads
 from storage.queries.profiles import Profile
 from stream.bus import nudge_device
 from stream.completeness import by_day
 
-router = APIRouter(prefix="/devices/{device_id}")
+router = Router(prefix="/devices/{device_id}")
 
 DAYS_MAX = 400
 PAGE_MAX = 500

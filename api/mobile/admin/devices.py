@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import Body, Depends, Query
 
 from api.context import Context, Ctx, Db
 from api.errors import Problem, not_found
@@ -24,6 +24,7 @@ from api.mobile.admin.schemas.devices import (
     Replaced,
     Replacement,
 )
+from api.routing import Router
 from storage.database import Connection
 from storage.errors import AlreadyExistsError, NotFoundError
 from storage.queries import device_registry, devices, profiles
@@ -31,7 +32,7 @@ from stream import replacement
 from stream.device_import import import_devices, token_secret
 from stream.release import release
 
-router = APIRouter(prefix="/devices")
+router = Router(prefix="/devices")
 
 SILENT_S_MAX = 366 * 86_400
 

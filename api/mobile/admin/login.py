@@ -2,7 +2,6 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.context import Ctx, Db
@@ -12,9 +11,10 @@ from api.mobile.callers import ADMIN, FAMILY, inactive
 from api.mobile.logins import begin, try_password
 from api.mobile.passwords import CHARACTERS_MAX
 from api.mobile.schemas.common import Body, example
+from api.routing import Router
 from storage.queries import users
 
-router = APIRouter()
+router = Router()
 
 
 class AdminLogin(Body):

@@ -2,18 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from api.context import Db
 from api.errors import Problem
 from api.mobile.admin.callers import Admin
 from api.mobile.admin.paging import Paging
 from api.mobile.admin.schemas.meters import NewTariff, TariffOut, TariffPage
+from api.routing import Router
 from storage.errors import AlreadyExistsError
 from storage.queries import meter_tariffs
 from stream.metering.tariff import TariffError, tariff_of
 
-router = APIRouter(prefix="/meter-tariffs")
+router = Router(prefix="/meter-tariffs")
 
 
 @router.post("", status_code=201)

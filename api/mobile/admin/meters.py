@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from api.context import Ctx, Db
 from api.errors import Problem, not_found
@@ -22,13 +22,14 @@ from api.mobile.admin.schemas.meters import (
     Removal,
 )
 from api.mobile.lookup import MeterId, find_meter, find_unit, missing
+from api.routing import Router
 from storage.database import Connection
 from storage.errors import AlreadyExistsError
 from storage.queries import devices, meter_lists, meter_tariffs, meters
 from stream.metering.consumption import ConsumptionError
 from stream.metering.course import spans_of
 
-router = APIRouter(prefix="/meters")
+router = Router(prefix="/meters")
 
 
 @router.post("", status_code=201)

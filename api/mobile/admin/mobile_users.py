@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from api.context import Ctx, Db
 from api.mobile.admin.accounts import reset_password
@@ -10,10 +10,11 @@ from api.mobile.admin.callers import Admin
 from api.mobile.admin.paging import ID_MAX, LIMIT_DEFAULT, LIMIT_MAX, Paging
 from api.mobile.admin.schemas.people import MobileUser, MobileUserOut, MobileUserPage, NoticeOut, Notices
 from api.mobile.lookup import UserId, find_account
+from api.routing import Router
 from storage.database import Connection
 from storage.queries import notices, residents
 
-router = APIRouter(prefix="/mobile-users")
+router = Router(prefix="/mobile-users")
 
 
 @router.get("")

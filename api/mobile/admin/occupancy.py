@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from api.context import Context, Ctx, Db
 from api.errors import Problem
@@ -23,12 +23,13 @@ from api.mobile.admin.schemas.people import (
     TenantOut,
 )
 from api.mobile.lookup import UnitId, find_unit, hold_person, missing
+from api.routing import Router
 from storage.database import Connection
 from storage.errors import AlreadyExistsError
 from storage.queries import meters, occupancy
 from storage.queries.units import Unit
 
-router = APIRouter()
+router = Router()
 
 OwnerId = Annotated[str, Path(alias="owner_id", json_schema_extra={"type": "integer"})]
 TenantId = Annotated[str, Path(alias="tenant_id", json_schema_extra={"type": "integer"})]

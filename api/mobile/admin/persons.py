@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from api.context import Db
 from api.errors import Problem
@@ -10,10 +10,11 @@ from api.mobile.admin.callers import Admin
 from api.mobile.admin.paging import Paging
 from api.mobile.admin.schemas.people import NewPerson, PersonOut, PersonPage
 from api.mobile.lookup import PersonId, find_person, hold_person
+from api.routing import Router
 from storage.errors import AlreadyExistsError
 from storage.queries import persons
 
-router = APIRouter(prefix="/persons")
+router = Router(prefix="/persons")
 
 
 @router.post("", status_code=201)

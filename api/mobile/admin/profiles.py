@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Depends, Path
 
 from api.context import Db
 from api.errors import Problem, not_found
@@ -10,6 +10,7 @@ from api.fields import TEXT_CHARACTERS_MAX, Storable
 from api.mobile.admin.callers import Admin
 from api.mobile.admin.paging import Paging
 from api.mobile.admin.schemas.profiles import NewProfile, ProfileOut, ProfilePage
+from api.routing import Router
 from protocols.mapping import read_mapping
 from protocols.payloads import DECODERS
 from protocols.payloads.binary import layout_of
@@ -17,7 +18,7 @@ from protocols.samples import DecodeError
 from storage.database import Connection
 from storage.queries import codecs, profiles
 
-router = APIRouter(prefix="/profiles")
+router = Router(prefix="/profiles")
 
 JS = "js"  # the decoder that is a codec
 BINARY = "binary"  # the one with a layout in its options

@@ -1,7 +1,5 @@
 """All parts of the portal under /api/mobile/admin, as one literal list."""
 
-from fastapi import APIRouter
-
 from api.mobile.admin import (
     codecs,
     device_data,
@@ -18,8 +16,9 @@ from api.mobile.admin import (
     wallets,
 )
 from api.mobile.schemas.errors import RESPONSES
+from api.routing import Router
 
-router = APIRouter(prefix="/api/mobile/admin", tags=["Mobile portal"], responses=RESPONSES)
+router = Router(prefix="/api/mobile/admin", tags=["Mobile portal"], responses=RESPONSES)
 PARTS = (
     *(login, estates, units, persons, occupancy, mobile_users),
     *(meters, meter_tariffs, wallets),

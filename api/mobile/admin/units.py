@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from api.context import Ctx, Db
 from api.errors import Problem
@@ -12,10 +12,11 @@ from api.mobile.admin.paging import ID_MAX, Paging
 from api.mobile.admin.schemas.estates import NewUnit, UnitAdded, UnitDetail, UnitOut, UnitPage
 from api.mobile.admin.schemas.people import OwnerOut, TenantOut
 from api.mobile.lookup import UnitId, find_estate, find_unit
+from api.routing import Router
 from storage.errors import AlreadyExistsError
 from storage.queries import occupancy, units
 
-router = APIRouter(prefix="/units")
+router = Router(prefix="/units")
 
 
 @router.post("", status_code=201)

@@ -3,7 +3,7 @@
 import uuid
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.context import Ctx, Db
 from api.errors import Problem
@@ -13,11 +13,12 @@ from api.mobile.admin.schemas.wallets import Adjustment, Credit, Moved, NewWalle
 from api.mobile.lookup import UnitId, find_unit, find_wallet
 from api.mobile.schemas.wallets import TransactionOut, Transactions
 from api.mobile.windows import DAYS_DEFAULT, LIMIT_MAX, Days, Limit, beginning
+from api.routing import Router
 from storage.errors import IdempotencyConflictError
 from storage.queries import unit_wallets
 from stream.metering import adjustments, wallets
 
-router = APIRouter(prefix="/units/{unit_id}/wallet")
+router = Router(prefix="/units/{unit_id}/wallet")
 
 TRANSACTIONS_DEFAULT = 50
 
