@@ -380,7 +380,8 @@ async def _carry_out(connection: Connection, task: Task, config: JobsConfig) -> 
         return events
     except Exception as error:  # whatever it was, it is this task's failure and not its neighbours'
         delay_s = backoff(task.attempts, config)
-        message = f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS_MAX]
+        # what the database cannot hold would fail here again, and keep the task before all others
+        message = f"{type(error).__name__}: {error}".replace("\0", "")[:ERROR_CHARACTERS_MAX]
         log.error("task_failed", kind=task.kind, task=task.id, attempts=task.attempts + 1, error=message)
         due_at = to_datetime(config.clock()) + timedelta(seconds=delay_s)
         await outbox.postpone(connection, task.id, due_at, message)

@@ -56,7 +56,8 @@ async def _ask(name: str, method: str, url: str, request: Mapping[str, Any]) -> 
     except httpx.HTTPError as error:
         raise ProviderAwayError(f"{name} does not answer: {error!r}") from error
     if not answer.is_success:
-        said = f"{name} answered {answer.status_code}: {answer.text[:REFUSAL_CHARACTERS_MAX]}"
+        text = answer.text.replace("\0", "")[:REFUSAL_CHARACTERS_MAX]  # it is stored with what was refused
+        said = f"{name} answered {answer.status_code}: {text}"
         raise (ProviderRefusedError if answer.status_code in REFUSED_STATUSES else ProviderAwayError)(said)
     try:
         return answer.json()

@@ -135,7 +135,7 @@ class Dashboard(BaseModel):
         )
 
 
-class CollectionSummary(BaseModel):
+class CollectionTotals(BaseModel):
     """Instalments whose day is over: counts, and money with what was paid on them in parts."""
 
     total_emi_due: int
@@ -146,7 +146,7 @@ class CollectionSummary(BaseModel):
     amount_collected: Number
 
 
-class CollectionDay(BaseModel):
+class DailyCollections(BaseModel):
     """Payments of a day; `overdue_collections` of them paid something that was past due."""
 
     date: date
@@ -178,15 +178,15 @@ class CollectionAnalytics(BaseModel):
         "overdue_analysis": {"1-7_days": 25, "8-15_days": 30, "15+_days": 20, "total_overdue": 75},
     }]})  # fmt: skip
 
-    collection_summary: CollectionSummary
-    daily_collections: list[CollectionDay]
+    collection_summary: CollectionTotals
+    daily_collections: list[DailyCollections]
     overdue_analysis: OverdueAnalysis
 
     @classmethod
     def of(cls, due: DueSums, days: Sequence[DayOfPayments]) -> "CollectionAnalytics":
         """Show what was counted."""
         return cls(
-            collection_summary=CollectionSummary(
+            collection_summary=CollectionTotals(
                 total_emi_due=due.due,
                 collected_emi=due.collected,
                 overdue_emi=due.overdue,
@@ -195,7 +195,7 @@ class CollectionAnalytics(BaseModel):
                 amount_collected=rupees(due.collected_minor),
             ),
             daily_collections=[
-                CollectionDay(
+                DailyCollections(
                     date=each.paid_on,
                     collections=each.count,
                     amount=rupees(each.amount_minor),

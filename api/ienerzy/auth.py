@@ -47,8 +47,14 @@ async def login(body: LoginIn, context: Ctx, db: Db) -> OtpSent:
 
 @router.post("/verify-otp")
 async def verify_otp(body: VerifyIn, context: Ctx, db: Db) -> Verified:
-    """Exchange a one-time password for a token, of the account that asked for it last."""
+    """Exchange a one-time password for a token, of the account that asked for it last.
+
+    A phone's are tried as often a minute as an address may ask, from wherever: new ones help no guess.
+    """
     phone, config = phone_of(context, body.phone), context.config
+    window = await context.limiter.ienerzy_auth(f"verify:{phone}")
+    if not window.is_within:
+        raise too_many_requests(window)
     user_id = await one_time_passwords.try_code(
         db,
         system=FAMILY,

@@ -112,7 +112,7 @@ class ConsumerOut(BaseModel):
         )
 
 
-class ApplicationOut(BaseModel):
+class ConsumerApplicationOut(BaseModel):
     """An application or loan of a consumer; `amount` in rupees."""
 
     id: int
@@ -122,7 +122,7 @@ class ApplicationOut(BaseModel):
     battery_serial: str
 
 
-class EmiOut(BaseModel):
+class ConsumerEmiOut(BaseModel):
     """An instalment: pending, paid or cancelled; one that is overdue is pending. `amount` as in "1875.00"."""
 
     id: int
@@ -135,8 +135,8 @@ class EmiOut(BaseModel):
 class ConsumerFinance(BaseModel):
     """A consumer's loans and their instalments; `total_emi_due` counts those that are not paid."""
 
-    applications: list[ApplicationOut]
-    emi_schedules: list[EmiOut]
+    applications: list[ConsumerApplicationOut]
+    emi_schedules: list[ConsumerEmiOut]
     total_applications: int
     total_emi_due: int
 
@@ -145,7 +145,7 @@ class ConsumerFinance(BaseModel):
         """Show them."""
         return cls(
             applications=[
-                ApplicationOut(
+                ConsumerApplicationOut(
                     id=each.id,
                     amount=plain(Decimal(each.amount_minor) / 100),
                     tenure_months=each.tenure_months,
@@ -155,7 +155,7 @@ class ConsumerFinance(BaseModel):
                 for each in applications
             ],
             emi_schedules=[
-                EmiOut(
+                ConsumerEmiOut(
                     id=each.id,
                     emi_number=each.emi_number,
                     due_date=each.due_date.isoformat(),

@@ -12,7 +12,7 @@ from api.fields import minor_units
 from api.ienerzy.callers import Dealer, DealerOrAdmin
 from api.ienerzy.finance_access import check_amount, check_parties, dealer_of, refusals
 from api.ienerzy.nbfc_schemas import (
-    DecidedOut,
+    NbfcDecision,
     NbfcResponse,
     Reported,
     ReportIn,
@@ -74,19 +74,22 @@ async def webhook_status(
 ) -> WebhookTaken:
     """Take the NBFC's word on an application; signed by it, or told by the dealer of the application.
 
+    What never went to an NBFC it cannot speak of (404).
     The same event again changes nothing, and neither does the order in which events come.
     """
     if body.status == "approved" and body.sanctionedAmount is None:
         raise Problem(400, "Missing required fields", "sanctionedAmount is required with approved")
     found = await lending.get_application(db, body.applicationId)
-    if found is None or sender.dealer_id not in {None, found.dealer_id}:
+    if found is None or not sender.covers(found):
         raise not_found("Application", f"No application has the id {body.applicationId}")
     key = event_id or hashlib.sha256(body.model_dump_json().encode()).hexdigest()
     method = context.config.lending.method
     async with refusals():
         after = await events.take(db, found.id, body.event(key), method, context.now())
     emi_minor = await nbfc.first_emi_minor(db, after.id)
-    return WebhookTaken(message="Webhook processed successfully", application=DecidedOut.of(after, emi_minor))
+    return WebhookTaken(
+        message="Webhook processed successfully", application=NbfcDecision.of(after, emi_minor)
+    )
 
 
 @router.post("/collection-report", status_code=201)

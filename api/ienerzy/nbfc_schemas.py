@@ -135,7 +135,7 @@ class WebhookIn(BaseModel):
         )
 
 
-class DecidedOut(BaseModel):
+class NbfcDecision(BaseModel):
     """An application as all that its NBFC said has made it; amounts in rupees."""
 
     id: int
@@ -145,7 +145,7 @@ class DecidedOut(BaseModel):
     emi_amount: int | float | None
 
     @classmethod
-    def of(cls, application: Application, emi_minor: int | None) -> "DecidedOut":
+    def of(cls, application: Application, emi_minor: int | None) -> "NbfcDecision":
         """Show `application`."""
         approved = application.approved_minor
         return cls(
@@ -162,7 +162,7 @@ class WebhookTaken(BaseModel):
 
     success: Literal[True] = True
     message: str
-    application: DecidedOut
+    application: NbfcDecision
 
 
 class CollectionData(BaseModel):

@@ -11,6 +11,7 @@ from api.errors import forbidden, unauthenticated
 from api.fields import TEXT_CHARACTERS_MAX, Storable
 from api.ienerzy.callers import MaybeUser
 from protocols.nbfc import EVENT_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, TOLERANCE_S, refusal
+from storage.queries.lending import Application
 
 _signature = APIKeyHeader(
     name=SIGNATURE_HEADER,
@@ -37,9 +38,16 @@ EventId = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who tells it; `dealer_id`: only of this dealer's applications, None: of all."""
+    """Who tells it: the NBFC, of what went to one; a dealer, of his own applications; an admin, of all."""
 
     dealer_id: int | None
+    is_nbfc: bool = False
+
+    def covers(self, application: Application) -> bool:
+        """Whether it is his to speak of this application."""
+        if self.is_nbfc:
+            return application.nbfc is not None
+        return self.dealer_id in {None, application.dealer_id}
 
 
 async def _sender(
@@ -59,7 +67,7 @@ async def _sender(
     why = refusal(context.config.nbfc_secret, timestamp, signed, await request.body(), now_s)
     if why is not None:
         raise unauthenticated(_WHY[why])
-    return Sender(None)
+    return Sender(None, is_nbfc=True)
 
 
 NbfcSender = Annotated[Sender, Depends(_sender)]

@@ -89,7 +89,7 @@ async def verify_otp(body: OtpIn, context: Ctx, db: Db) -> SignedIn:
         db, system=FAMILY, phone=where.login, code_hash=code_hash, now=context.now()
     )
     user = None if user_id is None else await users.get_user(db, user_id)
-    if user is None or user.role != "consumer":
+    if user is None or user.role != "consumer" or where.login not in {user.email, user.phone}:
         await db.commit()  # the try that it cost must outlive this refusal
         raise unauthenticated("The one-time password is wrong, expired or used up: ask for a new one.")
     if where.email is not None:

@@ -25,6 +25,7 @@ from stream.warranty.plots import PLOTS, Format, draw_plot, is_format
 router = Router(prefix="/warranty/claims")
 
 EVENTS_MAX = 500
+NOTES_MAX = 400  # the rest is for files and steps, which nobody hides behind notes
 FILES_MAX = 20
 TYPES: Mapping[Format, str] = {"png": "image/png", "svg": "image/svg+xml"}
 
@@ -86,6 +87,8 @@ async def change_claim(claim_id: Id, body: ClaimChange, caller: AnyUser, context
     claim = await claim_of(db, caller, claim_id, is_locked=True)
     now = context.now()
     if body.status is None:
+        if len(await warranty_claims.events_of(db, claim.id, NOTES_MAX)) == NOTES_MAX:
+            raise refused("note", f"The history of a claim has at most {NOTES_MAX} entries.")
         await warranty_claims.add_event(db, claim.id, "noted", caller.id, {"note": body.note}, now)
     else:
         _refuse_stranger(caller, claim, body.status)

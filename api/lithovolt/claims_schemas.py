@@ -150,7 +150,7 @@ class AlarmOut(BaseModel):
 class EvidenceOut(BaseModel):
     """What the battery's own telemetry said when the claim was made; it does not change later.
 
-    `is_cut`: there were more samples than are looked at, and the newest were.
+    `is_cut`: there were more samples than are looked at; it is of the time of the newest then.
     """
 
     model_config = _example(_EVIDENCE)
@@ -166,7 +166,7 @@ class EvidenceOut(BaseModel):
     alarms: list[AlarmOut]
 
 
-class EventOut(BaseModel):
+class ClaimEventOut(BaseModel):
     """A line of a claim's history; `kind`: submitted, status, noted or attached."""
 
     kind: str
@@ -225,7 +225,7 @@ class ClaimDetail(ClaimOut):
     )
     evidence: EvidenceOut
     plots: dict[str, str]
-    events: list[EventOut]
+    events: list[ClaimEventOut]
     files: list[ClaimFileOut]
 
     @classmethod
@@ -243,7 +243,7 @@ class ClaimDetail(ClaimOut):
             evidence=EvidenceOut.model_validate(evidence),
             plots={name: f"/api/warranty/claims/{claim.id}/plots/{name}.png/" for name in names},
             events=[
-                EventOut(kind=each.kind, actor_id=each.actor_id, detail=each.detail, at=each.at)
+                ClaimEventOut(kind=each.kind, actor_id=each.actor_id, detail=each.detail, at=each.at)
                 for each in events
             ],
             files=[ClaimFileOut.of(each) for each in files],

@@ -245,7 +245,7 @@ class SerialChange(BaseModel):
     reason: OptionalText = ""
 
 
-class EventOut(BaseModel):
+class SerialEventOut(BaseModel):
     """Something that happened to a battery. `by`: the account that did it, where one did."""
 
     at: Time
@@ -264,7 +264,7 @@ class SerialHistory(BaseModel):
     """A battery's history, the newest first."""
 
     serial: str
-    history: list[EventOut]
+    history: list[SerialEventOut]
 
 
 class AllocateIn(BaseModel):

@@ -11,10 +11,10 @@ from api.errors import not_found
 from api.fields import OptionalText
 from api.lithovolt.callers import Admin, AnyUser
 from api.lithovolt.inventory_schemas import (
-    EventOut,
     NewSerials,
     Reference,
     SerialChange,
+    SerialEventOut,
     SerialHistory,
     SerialOut,
     SerialsMade,
@@ -151,7 +151,7 @@ async def serial_history(
         since = since or number.updated_at  # one that came without an allocation
     reader = assets.Reader("lithovolt", since=since)
     events = await assets.history(db, number.serial, reader=reader, before=before, limit=limit)
-    return SerialHistory(serial=number.serial, history=[EventOut.of(event) for event in events])
+    return SerialHistory(serial=number.serial, history=[SerialEventOut.of(event) for event in events])
 
 
 async def _number(db: Connection, caller: Caller, serial: str) -> SerialNumber:

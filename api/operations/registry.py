@@ -113,6 +113,9 @@ def users_technician(
         if user is None:
             raise SetupError(f"No technician has the phone number {phone}.", "See: gridwire users create")
         held = await technician_profiles.lock_profile(connection, user.id)
+        if rating is not None and held is not None and held.ratings:
+            message = f"The rating of {user.name} comes from {held.ratings} ratings of tickets."
+            raise SetupError(message, "Leave --rating out.")
         facts = technician_profiles.DEFAULTS if held is None else technician_profiles.facts_of(held)
         after = cast("ProfileFacts", {**facts, **change})
         await technician_profiles.put_profile(connection, user.id, **after)

@@ -267,4 +267,3 @@ ALTER TABLE notices
     DROP CONSTRAINT notices_state_check,
     ADD CHECK (state IN ('pending', 'sent', 'delivered', 'failed')),
     ADD COLUMN delivered_at timestamptz;
-CREATE INDEX notices_provider ON notices (provider, provider_id) WHERE provider_id IS NOT NULL;

@@ -19,8 +19,9 @@ class Standing:
     """A loan today, and its open lock if it has one (`lock_id`, `state`, `noticed_at`).
 
     `oldest_due`, `overdue_minor`: of the instalments that are overdue, penalties fixed so far included.
-    `is_with_consumer`: no other person has the battery now. `command_...` is what the lock waits for,
-    `asked_at` when it was sent the last time.
+    `disable_on`: the day that the notice named. `is_with_consumer`: no other person has the battery now.
+    `command_...` is what the lock waits for (to enable: the newest, whoever gave it), `asked_at` when it was
+    sent the last time.
     """
 
     application_id: int
@@ -38,6 +39,7 @@ class Standing:
     lock_id: int | None
     state: State | None
     noticed_at: datetime | None
+    disable_on: date | None
     command_id: UUID | None
     asked_at: datetime | None
 
@@ -49,6 +51,7 @@ FROM batteries JOIN devices ON devices.id = batteries.device_id
 WHERE batteries.id = %(battery_id)s
 """
 
+# A dealer's order to enable takes the place of the lock's own, and is followed like it: it may be refused.
 _STANDING = """
 SELECT loans.id AS application_id, loans.battery_id, batteries.serial_number,
        batteries.status AS battery_status, loans.consumer_id, consumer.phone, dealer.name AS dealer_name,
@@ -56,7 +59,7 @@ SELECT loans.id AS application_id, loans.battery_id, batteries.serial_number,
        batteries.owner_id IS NULL OR batteries.owner_id = loans.consumer_id AS is_with_consumer,
        overdue.oldest_due, coalesce(overdue.overdue_minor, 0)::bigint AS overdue_minor,
        commands.state AS command_state, locks.id AS lock_id, locks.state, locks.noticed_at,
-       commands.id AS command_id,
+       locks.disable_on, commands.id AS command_id,
        CASE locks.state WHEN 'disabling' THEN locks.disable_asked_at
                         WHEN 'enabling' THEN locks.enable_asked_at END AS asked_at
 FROM finance_applications AS loans
@@ -66,7 +69,12 @@ JOIN users AS dealer ON dealer.id = loans.dealer_id
 LEFT JOIN battery_locks AS locks ON locks.application_id = loans.id AND locks.state <> 'ended'
 LEFT JOIN battery_commands AS commands
        ON commands.id = CASE locks.state WHEN 'disabling' THEN locks.disable_command_id
-                                         WHEN 'enabling' THEN locks.enable_command_id END
+                                         WHEN 'enabling' THEN coalesce((
+                                             SELECT CASE newest.action WHEN 'activate' THEN newest.id END
+                                             FROM battery_commands AS newest
+                                             WHERE newest.battery_id = loans.battery_id
+                                             ORDER BY newest.created_at DESC LIMIT 1
+                                         ), locks.enable_command_id) END
 LEFT JOIN LATERAL (
     SELECT min(due_date) AS oldest_due,
            sum(amount_minor - paid_minor + penalty_minor - penalty_paid_minor) AS overdue_minor
@@ -103,8 +111,8 @@ _HOLD = "SELECT id FROM finance_applications WHERE id = %(id)s FOR NO KEY UPDATE
 _TRY_HOLD = _HOLD + " SKIP LOCKED"
 
 _INSERT = """
-INSERT INTO battery_locks (application_id, battery_id, state, noticed_at, created_at)
-VALUES (%(application_id)s, %(battery_id)s, 'noticed', %(now)s, %(now)s)
+INSERT INTO battery_locks (application_id, battery_id, state, noticed_at, disable_on, created_at)
+VALUES (%(application_id)s, %(battery_id)s, 'noticed', %(now)s, %(disable_on)s, %(now)s)
 RETURNING id
 """
 
@@ -184,9 +192,11 @@ async def list_to_disable(
     return await fetch_all(connection, Standing, _LIST_OVERDUE, {**facts, **more})
 
 
-async def insert_lock(connection: Connection, application_id: int, battery_id: int, now: datetime) -> int:
+async def insert_lock(
+    connection: Connection, application_id: int, battery_id: int, *, disable_on: date, now: datetime
+) -> int:
     """Begin a lock with its notice; returns its id. The caller holds the loan and saw that it has none."""
-    facts = {"application_id": application_id, "battery_id": battery_id, "now": now}
+    facts = {"application_id": application_id, "battery_id": battery_id, "disable_on": disable_on, "now": now}
     return int(await fetch_value(connection, _INSERT, facts))
 
 

@@ -45,6 +45,11 @@ class Account:
     created_at: datetime
     updated_at: datetime
 
+    @property
+    def is_served(self) -> bool:
+        """Whether stock may go to it: an approved wholesaler who is not blocked."""
+        return self.role == "wholesaler" and self.status == "active" and self.is_approved
+
 
 class Facts(TypedDict):
     """What an account is beside its login and standing; `phone` in E.164."""
@@ -69,7 +74,7 @@ WHERE system = 'lithovolt' AND deleted_at IS NULL
 
 _GET = _SELECT + "AND users.id = %(id)s"
 
-_LOCK = _SELECT + "AND users.id = ANY(%(ids)s) ORDER BY users.id FOR NO KEY UPDATE OF users"
+_SOME = _SELECT + "AND users.id = ANY(%(ids)s)"
 
 _BY_PHONE = _SELECT + "AND phone = %(phone)s"
 
@@ -154,8 +159,10 @@ async def list_admins(connection: Connection) -> list[Account]:
 
 
 async def lock_accounts(connection: Connection, user_ids: Sequence[int]) -> dict[int, Account]:
-    """Return those of the accounts that are there, by id, held until commit."""
-    found = await fetch_all(connection, Account, _LOCK, {"ids": list(user_ids)})
+    """Return those of the accounts that are there, by id, as they are once they are held, until commit."""
+    held = await users.lock_users(connection, user_ids)
+    # a statement that waits for the lock has the profiles of before it waited
+    found = await fetch_all(connection, Account, _SOME, {"ids": list(held)})
     return {account.id: account for account in found}
 
 

@@ -121,8 +121,12 @@ SELECT id, dealer_id, report_date, collection_data, report_id, sent_at, created_
 FROM nbfc_reports WHERE id = %(id)s FOR NO KEY UPDATE
 """
 
+# A name that the NBFC gave to another report is in its response alone: the report is sent all the same.
 _REPORT_ANSWERED = """
-UPDATE nbfc_reports SET report_id = %(report_id)s, nbfc_response = %(response)s, sent_at = %(now)s
+UPDATE nbfc_reports
+SET report_id = CASE WHEN NOT EXISTS (
+        SELECT FROM nbfc_reports AS others WHERE others.report_id = %(report_id)s
+    ) THEN %(report_id)s END, nbfc_response = %(response)s, sent_at = %(now)s
 WHERE id = %(id)s AND sent_at IS NULL
 """
 

@@ -4,7 +4,7 @@
 |---|---|---|---|
 | principal | the consumer's account "loan" | house, "lending" | `loan:<application>:principal` |
 | a payment | house, "funding" | "loan" | `emi-payment:<key>` |
-| interest, penalty, fee, as they are paid | "loan" | house, of the same name | `emi-payment:<key>:interest` |
+| interest, penalty, fee, as they are paid | "loan" | house, of the same name | `emi-interest:<key>` |
 
 A payment that becomes known late can change how much interest and penalty was paid: the difference is posted
 with it, back where it is less. So a consumer's loan account is what is left of the principal, below zero, and
@@ -106,7 +106,7 @@ async def recognise(
         debit, credit = (accounts.loan, house) if change_minor > 0 else (house, accounts.loan)
         await ledger.transfer(
             connection,
-            key=f"emi-payment:{key}:{kind}",
+            key=f"emi-{kind}:{key}",  # the kind first: behind it comes what a caller chose
             debit_account_id=debit.id,
             credit_account_id=credit.id,
             amount_minor=abs(change_minor),

@@ -26,6 +26,7 @@ from stream.lending.rules import LoanTerms, Plan, Planned, plan
 from stream.lending.terms import LendingTerms, Method, today
 
 PAYMENTS_MAX = 1_000  # of one loan
+EMI_SHARES_MAX = 2  # of the principal: all of it and a month's interest at 100 % are less
 UNDECIDED = frozenset({"pending", "submitted"})
 
 Kind = Literal["instalment", "foreclosure"]
@@ -89,8 +90,8 @@ class Loan:
 async def approve(connection: Connection, application_id: int, **approval: Unpack[Approval]) -> Application:
     """Approve the application and make its instalments; the same approval again changes nothing.
 
-    Raises `LoanRefusedError` (decided otherwise, more than was asked for, the battery has a running loan),
-    `TooLittleError`, `NotFoundError`.
+    Raises `LoanRefusedError` (decided otherwise, more than was asked for, an instalment beyond reason, the
+    battery has a running loan), `TooLittleError`, `NotFoundError`.
     """
     application = await _held(connection, application_id)
     terms = _terms_of(application, approval)
@@ -99,6 +100,8 @@ async def approve(connection: Connection, application_id: int, **approval: Unpac
     _require_undecided(application)
     if terms.principal_minor > application.amount_minor:
         raise LoanRefusedError("more cannot be approved than was asked for")
+    if terms.emi_minor is not None and terms.emi_minor > EMI_SHARES_MAX * terms.principal_minor:
+        raise LoanRefusedError(f"an instalment cannot be more than {EMI_SHARES_MAX} times what is lent")
     planned = plan(terms)
     try:
         await lending.set_approved(
@@ -182,7 +185,7 @@ async def disburse(
 async def record_payment(connection: Connection, application_id: int, **new: Unpack[NewPayment]) -> Payment:
     """Record money that was paid on the loan, on whatever day and in whatever order it becomes known.
 
-    What a closed loan gets is kept as excess. Raises `LoanRefusedError` (no loan, too many payments),
+    What a closed loan gets is kept as excess. Raises `LoanRefusedError` (no loan yet, too many payments),
     `IdempotencyConflictError` (the key was used for another payment), `NotFoundError`.
     """
     application = await _held(connection, application_id)
@@ -191,6 +194,7 @@ async def record_payment(connection: Connection, application_id: int, **new: Unp
         return _same(before, new)
     if not application.is_running and application.status != "closed":
         raise LoanRefusedError(f"the application is {application.status}: there is nothing to pay")
+    _require_begun(application, new["paid_on"])
     loan = await read(connection, application, new["terms"])
     if len(loan.payments) >= PAYMENTS_MAX:
         raise LoanRefusedError(f"the loan has {PAYMENTS_MAX} payments, more are not taken")
@@ -424,6 +428,13 @@ def _is_as_approved(application: Application, terms: LoanTerms) -> bool:
     return was == (terms.principal_minor, terms.tenure_months, terms.rate_pct) and (
         application.emi_minor == terms.emi_minor
     )
+
+
+def _require_begun(application: Application, day: date) -> None:
+    """Nobody paid for a loan before it began; one that begins later may be paid of ahead."""
+    begun_on = min(application.starts_on or date.max, today(application.created_at))
+    if day < begun_on:
+        raise LoanRefusedError(f"nothing was paid on {day}: the loan began on {begun_on}")
 
 
 def _require_undecided(application: Application) -> None:

@@ -1,7 +1,9 @@
 """Which step of a battery's lock is due: pure, from how the loan stands. Used by `stream.lending.locks`.
 
 A lock belongs to a loan and acts on its battery while no other person has it. A dealer's own command takes
-the place of ours: one that disables is tried again later, one that enables is left to the dealer.
+the place of ours: one that disables is tried again later; one that enables is followed like ours where the
+dealer enables too, and left to the dealer where not. Nobody is disabled before the day that the notice named,
+whatever the terms have become since.
 """
 
 from collections.abc import Mapping
@@ -101,8 +103,8 @@ def _of_noticed(standing: Standing, terms: LendingTerms, day: date, *, is_releas
         return Step.END
     assert standing.oldest_due is not None
     assert standing.noticed_at is not None, "a lock begins with its notice"
-    is_due = day >= disable_day(standing.oldest_due, today(standing.noticed_at), terms)
-    return Step.DISABLE if is_due else None
+    due_on = disable_day(standing.oldest_due, today(standing.noticed_at), terms)
+    return Step.DISABLE if day >= max(due_on, standing.disable_on or due_on) else None
 
 
 def _of_asked(

@@ -52,13 +52,20 @@ async def run_due(
 
 
 async def _due(pool: Pool, now: datetime, terms: LendingTerms, limits: LockLimits) -> AsyncIterator[int]:
-    """Loans with a step to take, those with a lock first."""
+    """Loans with a step to take, those with a lock first.
+
+    What is only to be sent again comes last: many batteries that are away keep no step from the others.
+    """
     day, after_id, left = today(now), 0, limits.steps_max
+    again: list[int] = []
     while left > 0:
         async with pool.connection() as connection:
             page = await battery_locks.list_open(connection, day, after_id=after_id, limit=PAGE)
         for standing in page:
-            if left > 0 and decide(standing, terms, limits, now) is not None:
+            step = decide(standing, terms, limits, now)
+            if step is Step.SEND_AGAIN and len(again) < limits.steps_max:
+                again.append(standing.application_id)
+            elif step not in {None, Step.SEND_AGAIN} and left > 0:
                 left -= 1
                 yield standing.application_id
         if len(page) < PAGE:
@@ -69,7 +76,10 @@ async def _due(pool: Pool, now: datetime, terms: LendingTerms, limits: LockLimit
         async with pool.connection() as connection:
             found = await battery_locks.list_to_notice(connection, day, due_by, limit=min(left, PAGE))
         for standing in found:
+            left -= 1
             yield standing.application_id
+    for application_id in again[:left]:
+        yield application_id
 
 
 async def _try_step(
@@ -195,7 +205,9 @@ async def _notice(
     *,
     disable_on: date,
 ) -> int:
-    lock_id = await battery_locks.insert_lock(connection, standing.application_id, standing.battery_id, now)
+    lock_id = await battery_locks.insert_lock(
+        connection, standing.application_id, standing.battery_id, disable_on=disable_on, now=now
+    )
     words = _notice_words(standing, day, disable_on)
     await _tell(connection, standing, f"lock-notice:{lock_id}", words, now)
     return lock_id

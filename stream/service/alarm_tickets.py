@@ -1,18 +1,18 @@
 """Tickets that alarms of batteries open; `stream.health.job` enqueues, `stream.jobs` carries out.
 
 An alarm opens one ticket at most. While the battery has a ticket of the same category that is not resolved,
-another alarm is noted on that one.
+another alarm is noted on that one: it is as urgent as the worst of them, and its dealer hears of the first.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from storage.database import Connection
 from storage.queries import outbox, service_tickets
 from storage.queries.service_tickets import AlarmedBattery
 from stream.service import news
-from stream.service.sla import Priority
+from stream.service.sla import RESOLVE_WITHIN, Priority, due_at
 from stream.service.tickets import NewTicket, open_ticket
 
 KIND = "alarm_ticket"
@@ -65,7 +65,7 @@ async def open_for_alarm(connection: Connection, alarm_id: int, now: datetime) -
     job = JOBS.get(alarm.kind, _OTHER)
     active_id = await service_tickets.active_ticket_of(connection, battery.id, job.issue_category)
     if active_id is not None:
-        await _note(connection, active_id, alarm_id, alarm, now)
+        await _note(connection, active_id, alarm_id, alarm, job, now)
         return
     new = NewTicket(job.issue_category, _description(alarm), priority=job.priority, alarm_id=alarm_id)
     ticket, _ = await open_ticket(connection, battery, new, now)
@@ -73,10 +73,22 @@ async def open_for_alarm(connection: Connection, alarm_id: int, now: datetime) -
 
 
 async def _note(
-    connection: Connection, ticket_id: int, alarm_id: int, alarm: AlarmedBattery, now: datetime
+    connection: Connection, ticket_id: int, alarm_id: int, alarm: AlarmedBattery, job: Job, now: datetime
 ) -> None:
-    detail = {"alarm_id": alarm_id, "alarm": alarm.kind, "text": _description(alarm)}
+    ticket = await service_tickets.get_ticket(connection, ticket_id)
+    assert ticket is not None, "it is held"
+    if RESOLVE_WITHIN[job.priority] < RESOLVE_WITHIN[ticket.priority]:
+        due = due_at(ticket.created_at, job.priority)
+        urgent = replace(ticket, priority=job.priority, sla_due_at=due, updated_at=now)
+        ticket = await service_tickets.save_ticket(connection, urgent)
+    detail = {
+        "alarm_id": alarm_id,
+        "alarm": alarm.kind,
+        "text": _description(alarm),
+        "priority": ticket.priority,
+    }
     await service_tickets.add_event(connection, ticket_id, "noted", actor_id=None, detail=detail, at=now)
+    await news.tell_dealer_of_alarm(connection, ticket, alarm, now)
 
 
 def _description(alarm: AlarmedBattery) -> str:

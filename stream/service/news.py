@@ -48,7 +48,7 @@ async def tell_former(
 async def tell_dealer_of_alarm(
     connection: Connection, ticket: Ticket, alarm: AlarmedBattery, now: datetime
 ) -> None:
-    """Tell the dealer that an alarm of a battery has opened a ticket, and who has it."""
+    """Tell the dealer of the first alarm that a ticket is of, and who has it."""
     dealer = await users.get_user(connection, ticket.dealer_id)
     if dealer is None or dealer.phone is None:
         return

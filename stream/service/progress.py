@@ -79,14 +79,17 @@ def _check_step(ticket: Ticket, step: str, *, may_reopen: bool) -> None:
 
 
 def _times(ticket: Ticket, step: str | None, now: datetime) -> dict[str, Any]:
-    """What goes with a step: when work began first, when it ended, and that nobody has an open ticket."""
+    """What goes with a step: when work began first, when it ended, and that nobody has an open ticket.
+
+    What was thought of a ticket that is opened again was of other work: its history has it.
+    """
     match step:
         case "in_progress":
             return {"started_at": ticket.started_at or now}
         case "resolved":
             return {"resolved_at": now}
         case "open":
-            return {"resolved_at": None, "assigned_to": None, "assigned_at": None}
+            return {"resolved_at": None, "assigned_to": None, "assigned_at": None, "satisfaction": None}
         case _:
             return {}
 

@@ -12,6 +12,7 @@ from typing import Any, TypedDict, Unpack
 from storage.database import Connection
 from storage.queries import battery_models, counters, lithovolt_users, orders, stock, users
 from storage.queries.battery_models import BatteryModel
+from storage.queries.lithovolt_users import Account
 from storage.queries.orders import NewItem, Order, OrderItem
 from stream.invoicing import financial_year
 from stream.lithovolt_words import tell
@@ -91,9 +92,10 @@ async def approve(
 ) -> None:
     """Allocate what was ordered, number the invoice and tell the buyer; the caller holds the order.
 
-    Raises `NotPendingError`, or `StockError` that names each model and what is missing.
+    Raises `NotPendingError`, or `StockError` that names each model and what is missing, or the buyer.
     """
     _refuse_decided(order)
+    buyer = await _served(connection, order)
     items = (await orders.items_of(connection, [order.id]))[order.id]
     models = await battery_models.lock_models(connection, [item.model_id for item in items])
     await _refuse_shortage(connection, items, models)
@@ -108,7 +110,7 @@ async def approve(
             actor_id=actor_id,
             now=now,
         )
-    facts = await _invoice_facts(connection, order, items, seller)
+    facts = await _invoice_facts(connection, order, items, seller, buyer)
     invoice_number = await _next_invoice_number(connection, now)
     decision = _decision("approved", actor_id, None, now)
     await orders.decide(
@@ -186,21 +188,25 @@ async def _refuse_shortage(
         raise StockError("items", faults)
 
 
+async def _served(connection: Connection, order: Order) -> Account:
+    """Return the buyer, who may have been blocked or demoted since. Raises `StockError`."""
+    buyer = await lithovolt_users.get_account(connection, order.buyer_id)
+    if buyer is None or not buyer.is_served:
+        raise StockError("", [f"{order.buyer_name} is no approved wholesaler any more, or is blocked."])
+    return buyer
+
+
 async def _invoice_facts(
-    connection: Connection, order: Order, items: Sequence[OrderItem], seller: Seller
+    connection: Connection, order: Order, items: Sequence[OrderItem], seller: Seller, buyer: Account
 ) -> dict[str, Any]:
     general = (await read_settings(connection)).general
-    buyer = await lithovolt_users.get_account(connection, order.buyer_id)
-    email, phone, address, gstin = (
-        ("", "", "", "") if buyer is None else (buyer.email, buyer.phone or "", buyer.address, buyer.gstin)
-    )
     return {
         "seller": asdict(
             Party(
                 general.site_name, seller.address, seller.gstin, general.support_email, general.support_phone
             )
         ),
-        "buyer": asdict(Party(order.buyer_name, address, gstin, email, phone)),
+        "buyer": asdict(Party(order.buyer_name, buyer.address, buyer.gstin, buyer.email, buyer.phone or "")),
         "goods": {
             str(item.model_id): {"name": item.model_name, "code": item.model_code, "hsn": item.hsn_code}
             for item in items

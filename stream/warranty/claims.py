@@ -73,6 +73,7 @@ async def submit(
     number = await warranty_claims.open_claim_of(connection, warranty.id)
     if number is not None:
         raise RefusedError("warranty", f"The claim {number} on this warranty is still open.")
+    found = await gather(connection, warranty, now)  # takes a while: before the number, which others wait for
     year = today(now).year
     claim = await warranty_claims.insert_claim(
         connection,
@@ -81,7 +82,7 @@ async def submit(
         claimant_id=claimant_id,
         issue=issue,
         description=description,
-        evidence=await gather(connection, warranty, now),
+        evidence=found,
         now=now,
     )
     detail = {"verdict": claim.verdict}
@@ -201,7 +202,8 @@ async def _replace(
         now=now,
     )
     await stock.release_serials(connection, [old.id], now)
-    await serial_numbers.move_serials(connection, [old.id], returned)
+    if old.status != "scrapped":
+        await serial_numbers.move_serials(connection, [old.id], returned)
     await sell(connection, new, warranty.seller_id, by=by, detail={**detail, "replaces": old.serial}, now=now)
     await alerts.watch(connection, model, now)
     # a claim that was made in time may be resolved after the end: a day is left then

@@ -65,8 +65,13 @@ def document(
     until: datetime,
     alarms: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Put together the evidence; `stretches` in order of time, `alarms` as they are to be kept."""
+    """Put together the evidence; `stretches` in order of time, `alarms` as they are to be kept.
+
+    Where there were more samples than were read, it is of the time of those that were.
+    """
     samples = sum(each.samples for each in stretches)
+    is_cut = samples >= SAMPLES_MAX
+    since = stretches[0].first_at if is_cut else since
     findings = [_finding(limit, stretches, limits.get(limit)) for limit in MEASURES]
     findings.append(_silence(stretches, limits.get("max_silence_days"), since, until))
     verdict: Verdict = "no telemetry"
@@ -77,7 +82,7 @@ def document(
         "since": _time(since),
         "until": _time(until),
         "samples": samples,
-        "is_cut": samples >= SAMPLES_MAX,
+        "is_cut": is_cut,
         "first_at": _time(stretches[0].first_at) if stretches else None,
         "last_at": _time(stretches[-1].last_at) if stretches else None,
         "verdict": verdict,

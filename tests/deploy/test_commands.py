@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from deploy.temporary import TemporaryNats, free_port
@@ -112,3 +113,18 @@ def test_an_account_needs_its_login(tmp_path: Path, database_url: str, system: s
     ended = command(tmp_path, *account, "--email", "a@example.com", **given)
     assert ended.returncode == 1
     assert "Nothing was changed" in ended.stdout
+
+
+def test_a_technicians_rating_is_entered_until_tickets_are_rated(tmp_path: Path, database_url: str) -> None:
+    given = {"GRIDWIRE_DATABASE_URL": database_url}
+    phone = "+919876543212"
+    account = ("users", "create", "--system", "ienerzy", "--role", "technician", "--name", "T")
+    assert command(tmp_path, *account, "--phone", phone, **given).returncode == 0
+    entered = command(tmp_path, "users", "technician", phone, "--rating", "4.5", **given)
+    assert entered.returncode == 0, entered.stderr
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE technicians SET ratings = 2, rating_sum = 7, rating = 3.5")
+    refused = command(tmp_path, "users", "technician", phone, "--rating", "5", **given)
+    assert refused.returncode == 1
+    assert "comes from 2 ratings" in refused.stdout
+    assert command(tmp_path, "users", "technician", phone, "--location", "Pune", **given).returncode == 0

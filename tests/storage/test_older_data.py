@@ -1,7 +1,9 @@
-"""What a database holds from before the EV-CMS family: it stays, counts and can be paid and refunded."""
+"""What a database holds from before a family: it stays, counts, can be paid and refunded, and can be used."""
 
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -11,11 +13,9 @@ from psycopg import sql
 from storage import ledger
 from storage.database import Pool, fetch_value, open_pool
 from storage.migrate import migrate, read_migrations
-from storage.queries import cdrs
+from storage.queries import cdrs, ienerzy_fleet, lithovolt_users, technicians
 from storage.queries.wallet_entries import list_entries
 from stream.refunding import left_of
-
-FAMILY = "0013_evcms"
 
 # Two sessions of a driver at a charger with a station: one paid and corrected, one that is owed.
 OLDER = """
@@ -57,24 +57,61 @@ INSERT INTO notices (key, channel, address, kind, body) VALUES ('n', 'sms', '+27
 """
 
 
-@pytest.fixture
-async def older(server_url: str) -> AsyncIterator[Pool]:
-    """A database with these rows from before the family, migrated since."""
+# Of before Ienerzy's consumers and technicians were more than accounts.
+OLDER_PEOPLE = """
+INSERT INTO users (system, role, name, phone) VALUES ('ienerzy', 'dealer', 'D', '+919876543210');
+INSERT INTO users (system, role, name, phone, dealer_id)
+VALUES ('ienerzy', 'consumer', 'C', '+919876543211', 1), ('ienerzy', 'technician', 'T', '+919876543212', 1),
+       ('ienerzy', 'technician', 'U', '+919876543213', NULL);
+INSERT INTO users (system, role, name, email) VALUES ('lithovolt', 'admin', 'L', 'l@example.org');
+INSERT INTO batteries (serial_number, dealer_id, owner_id) VALUES ('BAT-1', 1, 2), ('BAT-2', 1, NULL);
+INSERT INTO battery_health (battery_id, day, assessed_at, since, until, samples, health_score, known, penalty,
+                            full_cycles, cycle_depths, figures, parts)
+SELECT 1, day, day, day, day, 1, 60 + extract(day FROM day), 0, 0, 0, '{}', '{}', '{}'
+FROM unnest('{2026-01-31, 2026-02-01, 2026-02-02}'::date[]) AS day;
+"""
+
+
+@asynccontextmanager
+async def _from_before(server_url: str, family: str, rows: str) -> AsyncIterator[Pool]:
+    """A database with these rows from before a family's migration, migrated since."""
     name = f"older_{secrets.token_hex(6)}"
     with psycopg.connect(server_url, autocommit=True) as server:
         server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         url = urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
         migrations = read_migrations()
-        first = next(each.version for each in migrations if each.name == FAMILY)
+        first = next(each.version for each in migrations if each.name == family)
         migrate(url, migrations[: first - 1])
         with psycopg.connect(url) as connection:
-            connection.execute(OLDER)
+            connection.execute(rows)
         migrate(url)
         pool = open_pool(url, size_max=1)
         await pool.open()
         yield pool
         await pool.close()
         server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+async def older(server_url: str) -> AsyncIterator[Pool]:
+    async with _from_before(server_url, "0013_evcms", OLDER) as pool:
+        yield pool
+
+
+async def test_people_and_batteries_of_before_are_as_new_ones(server_url: str) -> None:
+    async with _from_before(server_url, "0019_ienerzy", OLDER_PEOPLE) as pool, pool.connection() as db:
+        consumer = await fetch_value(db, "SELECT kyc_status FROM consumers WHERE user_id = 2", {})
+        assert consumer == "pending"
+        assert await fetch_value(db, "SELECT consumer_id FROM battery_assignments", {}) == 2
+        free = await technicians.list_free(db, 1)
+        assert [(each.name, each.dealer_id, each.load_max) for each in free] == [("T", 1, 5), ("U", None, 5)]
+        months = await ienerzy_fleet.months_of_health(db, 1, 12)
+        assert [(f"{each.month:%m}", each.avg_health) for each in months] == [
+            ("02", Decimal("61.5")),
+            ("01", Decimal(91)),
+        ]
+        account = (await lithovolt_users.lock_accounts(db, [5]))[5]
+        assert (account.first_name, account.is_approved) == ("L", True)
 
 
 async def test_what_was_there_counts(older: Pool) -> None:

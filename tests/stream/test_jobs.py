@@ -359,9 +359,20 @@ async def test_a_task_of_an_unknown_kind_waits_for_a_version_that_knows_it(
     assert await pending(pool) == 1
 
 
-async def test_what_a_failing_handler_wrote_is_undone(
+async def test_what_a_failing_handler_wrote_is_undone_whatever_it_says(
     pool: Pool, bus: Client, config: JobsConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def says_nul(connection: Any, payload: Any, config: Any) -> list[settlement.LiveEvent]:
+        raise ValueError("a provider said a\0b")
+
+    monkeypatch.setitem(HANDLERS, "settle_debts", says_nul)
+    async with pool.connection() as connection:
+        await outbox.enqueue(connection, "settle_debts", {"user_id": 1})
+    assert await work_one(config, pool, bus)
+    assert not await work_one(config, pool, bus), "it waits, and lets others pass"
+    async with pool.connection() as connection:
+        await connection.execute("DELETE FROM outbox")
+
     async def writes_and_fails(connection: Any, payload: Any, config: Any) -> list[settlement.LiveEvent]:
         await connection.execute("INSERT INTO stations (name) VALUES ('half done')")
         await connection.execute("SELECT 1 / 0")

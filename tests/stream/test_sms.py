@@ -129,6 +129,9 @@ async def test_what_may_be_tried_again_and_what_may_not(server: Server, name: st
         server.status = status
         with pytest.raises(ProviderAwayError, match=str(status)):
             await provider.send(MESSAGE)
+    server.status, server.answer = 400, b"no\0where"  # what it said is stored, and the database has no NUL
+    with pytest.raises(ProviderRefusedError, match="nowhere"):
+        await provider.send(MESSAGE)
     server.status = 200
     for answer in (b"<html>", b"\xff", b"null", b"[]", b"{}", b'{"messages": {}}', b'[{"id": 1}]'):
         server.answer = answer

@@ -1,6 +1,7 @@
 """Evidence of claims: what is counted is what was measured, however it is cut into stretches."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, pairwise
 from typing import Any
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.queries.warranty_evidence import Stretch
-from stream.warranty.evidence import DAYS_MAX, STRETCHES_MAX, document, stretch_s, window
+from stream.warranty.evidence import DAYS_MAX, SAMPLES_MAX, STRETCHES_MAX, document, stretch_s, window
 from stream.warranty.plots import PLOTS, draw_plot
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -96,6 +97,18 @@ def test_silence_counts_from_the_beginning_and_to_the_end() -> None:
     nothing = evidence_of([])
     assert nothing["findings"][-1]["worst"] == 10
     assert (nothing["verdict"], nothing["first_at"]) == ("no telemetry", None)
+
+
+def test_what_was_not_read_is_no_silence() -> None:
+    recent = [(9 * 86_400 + second, 20.0, 50.0) for second in (0, 3_600, 80_000)]
+    (only,) = cut(recent, 86_400)
+    for read, verdict, since in (
+        (3, "outside terms", "2026-01-01"),
+        (SAMPLES_MAX, "within terms", "2026-01-10"),
+    ):
+        found = document([replace(only, samples=read)], LIMITS, since=SINCE, until=UNTIL)
+        assert (found["verdict"], found["since"][:10]) == (verdict, since)
+        assert found["is_cut"] is (read == SAMPLES_MAX)
 
 
 def test_nothing_is_drawn_where_nothing_was_measured() -> None:

@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from api.otp import hash_code
+from api.passwords import is_password
 from storage.database import Pool
-from storage.queries import lithovolt_users
+from storage.queries import lithovolt_users, users
 from tests.api.helpers import PASSWORD, SECRET, Clock, Codes, Person, Service, bearer, evcms_person
 from tests.api.lithovolt.people import lithovolt_person
 
@@ -186,6 +187,13 @@ async def test_a_consumer_signs_in_by_one_time_password(
         assert both.status_code == 400
         assert both.json() == {"non_field_errors": ["Give a phone or an email, one of both."]}
     assert (await post(api, "/otp/send/", phone="12")).json().keys() == {"phone"}
+    await post(api, "/otp/send/", phone=PHONE)
+    notice = await last_notice(pool)
+    assert notice is not None
+    moved = await api.patch("/api/users/me/", headers=consumer.headers, json={"phone": "+919876500099"})
+    assert moved.status_code == 200
+    taken = await post(api, "/otp/verify/", phone=PHONE, otp=notice[3][:6])
+    assert taken.status_code == 401, "the account has another phone by now"
 
 
 async def test_a_one_time_password_has_five_tries_and_is_kept_hashed(
@@ -318,3 +326,15 @@ async def test_limits_by_address_and_by_account(
     assert (await sign_in(api, "consumer@example.com")).status_code == 200
     assert (await post(api, "/otp/verify/", phone="1", otp="1")).status_code == 429
     assert (await api.post("/api/auth/login", json={})).status_code == 400
+
+
+async def test_a_password_that_is_changed_while_it_is_checked_begins_no_login(
+    api: httpx.AsyncClient, consumer: Person, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check(password: str, hashed: str | None) -> bool:
+        async with pool.connection() as db:
+            await users.set_password(db, consumer.id, "another")
+        return await is_password(password, hashed)
+
+    monkeypatch.setattr("api.lithovolt.auth.is_password", check)
+    assert (await sign_in(api, "consumer@example.com")).status_code == 401

@@ -303,3 +303,22 @@ async def test_files_are_for_who_sees_the_claim(
     shown = (await api.get(f"{CLAIMS}{shown['id']}/", headers=admin.headers)).json()
     assert [each["id"] for each in shown["files"]] == [sent.json()["id"], picture.json()["id"]]
     assert [each["kind"] for each in shown["events"]] == ["submitted", "attached", "attached"]
+
+
+async def test_a_scrapped_battery_does_not_come_back_when_it_is_replaced(
+    api: httpx.AsyncClient, pool: Pool, clock: Clock, admin: Person, wholesaler: Person, consumer: Person
+) -> None:
+    model_id = await stock(pool, clock, wholesaler, "OLD")
+    await add_serials(pool, clock.moment(), model_id, "NEW")
+    number = (await claimed(api, consumer, (await activated(api, consumer, "OLD"))["id"]))["id"]
+    for status in ("returned", "scrapped"):
+        answer = await api.patch(
+            "/api/inventory/serials/OLD/", json={"status": status}, headers=admin.headers
+        )
+        assert answer.status_code == 200, answer.text
+    for status in ("under_review", "approved"):
+        await change(api, admin, number, status=status)
+    assert (await change(api, admin, number, status="resolved", replacement_serial="NEW")).status_code == 200
+    serials = await api.get("/api/inventory/serials/", headers=admin.headers)
+    shown = {each["serial"]: each["status"] for each in serials.json()["results"]}
+    assert shown == {"OLD": "scrapped", "NEW": "sold"}

@@ -267,3 +267,22 @@ async def test_many_approvals_over_too_little_stock(
     }
     for each in pending:  # nobody was refused what there was
         assert any(item["quantity"] > left[item["model"]] for item in each["items"])
+
+
+async def test_nothing_is_sent_to_who_was_blocked_since(
+    api: httpx.AsyncClient, admin: Person, wholesaler: Person, pool: Pool
+) -> None:
+    model = (await new_model(api, admin))["id"]
+    await make(api, admin, model, 1)
+    number = (await order(api, wholesaler, [{"model": model, "quantity": 1}]))["id"]
+    account = f"/api/users/{wholesaler.id}/"
+    for change in ({"status": "blocked"}, {"status": "active", "is_approved": False}):
+        await api.patch(account, json=change, headers=admin.headers)
+        refused = await decide(api, admin, number, "approve")
+        assert refused.status_code == 400
+        assert refused.json() == {
+            "detail": "Wholesaler Traders is no approved wholesaler any more, or is blocked."
+        }
+    assert await rows(pool, "SELECT FROM stock_allocations") == []
+    await api.patch(account, json={"is_approved": True}, headers=admin.headers)
+    assert (await decide(api, admin, number, "approve")).status_code == 200

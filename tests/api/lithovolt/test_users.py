@@ -5,8 +5,10 @@ import asyncio
 import httpx
 
 from storage.database import Pool
+from storage.queries import lithovolt_users
 from tests.api.helpers import PASSWORD, Clock, Person
 from tests.api.lithovolt.people import lithovolt_person
+from tests.api.lithovolt.stock_scene import rows
 
 URL = "/api/users/"
 ME = "/api/users/me/"
@@ -152,7 +154,7 @@ async def test_an_admin_makes_approves_and_blocks(
 
 async def test_the_last_admin_stays(api: httpx.AsyncClient, admin: Person, pool: Pool, clock: Clock) -> None:
     own = f"{URL}{admin.id}/"
-    for body in ({"role": "consumer"}, {"status": "blocked"}):
+    for body in ({"role": "consumer"}, {"status": "blocked"}, {"is_approved": False}):
         assert (await api.patch(own, json=body, headers=admin.headers)).status_code == 403
     assert (await api.patch(own, json={"first_name": "Root"}, headers=admin.headers)).status_code == 200
     second = await lithovolt_person(pool, clock, "admin", "second")
@@ -170,3 +172,25 @@ async def test_another_role_ends_the_logins(api: httpx.AsyncClient, admin: Perso
     await api.patch(f"{URL}{consumer.id}/", json={"role": "wholesaler"}, headers=admin.headers)
     assert (await api.get(ME, headers=headers)).status_code == 401
     assert (await api.post("/api/auth/login/", json=body)).json()["user"]["role"] == "wholesaler"
+
+
+async def test_an_account_that_had_to_be_waited_for_is_as_it_is_now(pool: Pool, wholesaler: Person) -> None:
+    """Neither a change of its profile is lost then, nor does a login begin that was just forbidden."""
+
+    async def look() -> lithovolt_users.Account:
+        async with pool.connection() as db:
+            return (await lithovolt_users.lock_accounts(db, [wholesaler.id]))[wholesaler.id]
+
+    async with pool.connection() as db:
+        await lithovolt_users.lock_accounts(db, [wholesaler.id])
+        looking = asyncio.create_task(look())
+        async with asyncio.timeout(5):
+            while not await rows(pool, "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+                await asyncio.sleep(0.01)
+        await db.execute(
+            "UPDATE lithovolt_profiles SET company = 'New', is_approved = false WHERE user_id = %s",
+            (wholesaler.id,),
+        )
+        await db.execute("UPDATE users SET updated_at = now() WHERE id = %s", (wholesaler.id,))
+    seen = await looking
+    assert (seen.company, seen.is_approved) == ("New", False)

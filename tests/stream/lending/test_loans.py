@@ -239,6 +239,13 @@ async def test_a_payment_is_recorded_once_and_followed(lender: Lender) -> None:
     await assert_books_agree(db, [application.id])  # nothing was lent on the others yet
 
 
+async def test_a_key_that_ends_like_one_of_ours_is_a_key_like_any_other(lender: Lender) -> None:
+    loan = await lender.lend()
+    for key in ("a", "a:interest", "b:interest", "b"):
+        await pay(lender.connection, loan.id, key)
+    assert len(await emi_payments.payments_of(lender.connection, loan.id, limit=10)) == 4
+
+
 async def test_an_earlier_payment_that_becomes_known_late_gives_a_penalty_back(lender: Lender) -> None:
     db = lender.connection
     application = await lender.lend()

@@ -40,6 +40,7 @@ STANDING = Standing(
     lock_id=None,
     state=None,
     noticed_at=None,
+    disable_on=None,
     command_id=None,
     asked_at=None,
 )
@@ -69,6 +70,8 @@ def ago(**spent: float) -> object:
         (late(6, "noticed", noticed_at=ago(days=3)), None),
         (late(7, "noticed", noticed_at=ago(days=3)), Step.DISABLE),
         (late(90, "noticed", noticed_at=ago(days=2)), None),
+        (late(9, "noticed", noticed_at=ago(days=5), disable_on=NOON.date() + timedelta(days=1)), None),
+        (late(9, "noticed", noticed_at=ago(days=5), disable_on=NOON.date()), Step.DISABLE),
         (late(90, "noticed", noticed_at=ago(days=9), is_with_consumer=False), Step.END),
         (late(9, "disabling", command_state="confirmed", asked_at=NOON), Step.NOTE_DISABLED),
         (late(9, "disabling", command_state="pending", asked_at=ago(seconds=299)), None),
@@ -223,6 +226,52 @@ async def test_paid_in_time_refused_overruled_and_without_a_device(pool: Pool, b
     await overruled.answer("confirmed", overruled.day(9))
     await run(overruled, bus, 9, hours=1)
     assert await overruled.locks() == ["disabled"]
+
+
+async def test_batteries_that_are_away_keep_no_step_from_the_others(pool: Pool, bus: Client) -> None:
+    away, owing = await make_scene(pool), await make_scene(pool)
+    for day in (4, 7):
+        await run(away, bus, day)
+    await owing.answer("confirmed", owing.day(7))
+    later = away.day(7) + timedelta(hours=1)
+    one = LockLimits(steps_max=1)
+    assert await locks.run_due(pool, bus, later, TERMS, one) == 1
+    assert await owing.locks() == ["disabled"], "and not the first one's command again"
+    assert await locks.run_due(pool, bus, later, TERMS, one) == 1
+    assert await locks.run_due(pool, bus, later, TERMS, one) == 0
+
+
+async def test_what_a_notice_named_stands_when_the_terms_become_stricter(pool: Pool, bus: Client) -> None:
+    scene = await make_scene(pool)
+    lenient, strict = replace(TERMS, disable_after_days=20, notice_days=10), replace(TERMS, notice_days=1)
+    assert await locks.run_due(pool, bus, scene.day(10), lenient) == 1
+    assert "30 Mar 2026" in (await scene.texts())[0]
+    assert await locks.run_due(pool, bus, scene.day(19), strict) == 0
+    assert await locks.run_due(pool, bus, scene.day(20), strict) == 1
+    assert await scene.locks() == ["disabling"]
+
+
+@pytest.mark.parametrize(("action", "after"), [("activate", ["enabling"]), ("deactivate", ["ended"])])
+async def test_a_dealers_order_in_the_place_of_ours_that_enables(
+    pool: Pool, bus: Client, action: battery_orders.Action, after: list[str]
+) -> None:
+    scene = await make_scene(pool)
+    await run(scene, bus, 4)
+    await run(scene, bus, 7)
+    await scene.answer("confirmed", scene.day(7))
+    await scene.pay("all", 1_875, scene.day(8))
+    await run(scene, bus, 8)
+    async with pool.connection() as db:
+        await battery_orders.order(
+            db, scene.battery.id, action, command_id=uuid.uuid4(), requested_by=scene.dealer_id
+        )
+    await scene.answer("refused", scene.day(8))
+    await run(scene, bus, 9)
+    assert await scene.locks() == after
+    if action == "activate":  # it was refused: it is tried again until the battery is on
+        await scene.answer("confirmed", scene.day(9))
+        await run(scene, bus, 9, hours=1)
+        assert (await scene.locks(), await scene.status()) == (["ended"], "active")
 
 
 async def test_another_owner_another_loan_and_a_payment_while_it_is_disabled(pool: Pool, bus: Client) -> None:
