@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 CHARGERS ?= 50
 BATTERIES ?= 200
 METERS ?= 60
+FAMILIES := evcms ienerzy lithovolt
 JOBS ?= 3
 ARGS ?=
 
@@ -56,14 +57,16 @@ foreign: ## install the foreign clients of npm that the tests drive
 	@.venv-clients/bin/pip install --disable-pip-version-check -q --require-hashes -r $<
 	@touch $@
 
-clients: $(VENV)/runtime.stamp .venv-clients/stamp ## generate clients of the EV-CMS API into build/clients
+clients: $(VENV)/runtime.stamp .venv-clients/stamp ## generate clients of three API families into build/clients
 	@rm -rf build/clients && mkdir -p build/clients/typescript build/clients/python
 	@$(BIN)/python -m api.operations.client_files documents build/clients/documents
-	@.venv-clients/bin/openapi-python-client generate --path build/clients/documents/evcms.json --meta none \
-		--config tests/foreign/clients/python.yaml --output-path build/clients/python/gridwire_evcms
+	@for family in $(FAMILIES); do .venv-clients/bin/openapi-python-client generate --meta none \
+		--path build/clients/documents/$$family.json --config tests/foreign/clients/python.yaml \
+		--output-path build/clients/python/gridwire_$$family || exit 1; done
 	@if command -v npm >/dev/null; then cd tests/foreign/clients && npm ci --no-audit --no-fund --loglevel=error \
-		&& npx openapi-typescript ../../../build/clients/documents/evcms.json -o ../../../build/clients/typescript/evcms.d.ts; \
-		else echo "no npm: no TypeScript client"; fi
+		&& for family in $(FAMILIES); do npx openapi-typescript --default-non-nullable=false \
+		../../../build/clients/documents/$$family.json -o ../../../build/clients/typescript/$$family.d.ts || exit 1; done; \
+		else echo "no npm: no TypeScript clients"; fi
 
 postman: $(VENV)/runtime.stamp ## write the Postman collections of all API families, docs/postman
 	@$(BIN)/python -m api.operations.client_files postman docs/postman

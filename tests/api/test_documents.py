@@ -90,7 +90,9 @@ def test_a_part_has_all_that_it_refers_to_and_nothing_else(service: Service) -> 
             name for _, _, each in operations(document) for way in each.get("security", []) for name in way
         }
         assert set(document["components"]["securitySchemes"]) == used
-        assert all("__" not in name and "-" not in name for name in document["components"]["schemas"])
+        schemas = document["components"]["schemas"]
+        assert all("__" not in name and "-" not in name for name in schemas)
+        assert [name for name in schemas if "Schemas" in name] == [], "two of one name, told by their modules"
         assert len({each["name"] for each in document["tags"]}) == len(document["tags"])
 
 

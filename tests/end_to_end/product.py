@@ -92,8 +92,10 @@ class Product:
 
 @contextlib.asynccontextmanager
 async def running_product(
-    folder: Path, fleet: Sequence[str], chargers: int, batteries: int, meters: int = 0
-) -> AsyncIterator[Product]:
+    folder: Path, fleet: Sequence[str], chargers: int, batteries: int, meters: int = 0,
+    roles: Sequence[Role] = tuple(Role), **more: Any,
+) -> AsyncIterator[Product]:  # fmt: skip
+    """`more`: settings by name, where the test needs others."""
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
     settings = Settings(
@@ -107,9 +109,10 @@ async def running_product(
         callbacks_port=free_port(),
         chirpstack_token=SecretStr(CHIRPSTACK_TOKEN),
         evcms_requests_per_15_minutes=1_000_000,
+        **more,
     )
     events: list[tuple[str, dict[str, object]]] = []
-    plan = Plan([role.value for role in Role], fleet, Prepare(chargers, batteries, meters, settings))
+    plan = Plan([role.value for role in roles], fleet, Prepare(chargers, batteries, meters, settings))
     run = LocalRun(settings, plan, folder, Console(quiet=True), lambda name, e: events.append((name, e)))
     product = Product(settings, run, folder, events)
     try:

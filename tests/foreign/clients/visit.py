@@ -13,7 +13,17 @@ from gridwire_evcms.api.billing import evcms_export_billing
 from gridwire_evcms.api.profile import evcms_get_profile_wallet, evcms_pay_profile_wallet
 from gridwire_evcms.api.sessions import evcms_list_sessions
 from gridwire_evcms.api.stations import evcms_get_station, evcms_list_nearby_stations
-from gridwire_evcms.models import AnswerSignedIn, EvcmsError, EvcmsExportBillingFormat, Login, Pay, Register
+from gridwire_evcms.models import (
+    AnswerSignedIn,
+    AnswerWalletWithTransactions,
+    EvcmsError,
+    EvcmsExportBillingFormat,
+    Login,
+    Pay,
+    Register,
+    SessionPage,
+    StationRows,
+)
 
 PASSWORD = "correct horse"
 
@@ -28,6 +38,9 @@ def visit(url: str, name: str) -> dict[str, object]:
     nearby = evcms_list_nearby_stations.sync(client=client, latitude=12.97, longitude=77.59, radius=20_000)
     wallet = evcms_get_profile_wallet.sync(client=client)
     sessions = evcms_list_sessions.sync_detailed(client=client, limit=5)
+    assert isinstance(nearby, StationRows), nearby
+    assert isinstance(wallet, AnswerWalletWithTransactions), wallet
+    assert isinstance(sessions.parsed, SessionPage), sessions
     missing = evcms_get_station.sync(client=client, id="999")
     invalid = evcms_pay_profile_wallet.sync(client=client, body=Pay(amount=-1, description="Parking"))
     refused = evcms_export_billing.sync(client=client, format_=EvcmsExportBillingFormat.CSV)
@@ -41,7 +54,7 @@ def visit(url: str, name: str) -> dict[str, object]:
         "sessions": sessions.parsed.pagination.total,
         "remaining": int(sessions.headers["X-RateLimit-Remaining"]),
         "missing": missing.status_code,
-        "invalid": [invalid.status_code, *(each.field for each in invalid.errors)],
+        "invalid": [invalid.status_code, *(each.field for each in invalid.errors or ())],
     }
 
 
