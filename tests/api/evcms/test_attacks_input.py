@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import uuid
-import zipfile
 from dataclasses import replace
 
 import httpx
@@ -14,14 +13,10 @@ from tests.api.evcms.conftest import SANDBOX
 from tests.api.evcms.contract_table import CONTRACT, PREFIX, Row
 from tests.api.evcms.contract_world import Json, World
 from tests.api.helpers import Person
-from tests.stream.test_files import PDF, docx, picture
+from tests.api.odd_values import ODD, SQL, TRAVERSALS, bomb, pixels
+from tests.stream.test_files import PDF, picture
 
 MARK = "424242424242"
-TRAVERSALS = [
-    "../../../../etc/passwd", "..%2f..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e/etc/passwd", "..%5c..%5cetc",
-    "..\\..\\etc\\passwd", "%252e%252e%252fetc", "....//....//etc/passwd", "%c0%ae%c0%ae/etc",
-    "a.png%00.html", "%2fetc%2fpasswd", "a%0d%0aX-Evil: 1", "%F0%9F%98%80", "." * 300, "a" * 5_000,
-]  # fmt: skip
 
 
 async def test_no_path_leaves_the_uploads(world: World) -> None:
@@ -32,21 +27,6 @@ async def test_no_path_leaves_the_uploads(world: World) -> None:
                 assert answer.status_code in {401, 403, 404}, (type_, name, answer.status_code)
                 assert b"root:" not in answer.content
                 assert "x-evil" not in answer.headers
-
-
-def bomb() -> bytes:
-    """A Word document of 200 MB of zeros, and few bytes."""
-    made = io.BytesIO(docx())
-    with zipfile.ZipFile(made, "a", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        archive.writestr("word/media/zeros.bin", bytes(200_000_000))
-    return made.getvalue()
-
-
-def pixels() -> bytes:
-    """A picture that says it has 60 000 by 60 000 pixels."""
-    small = bytearray(picture())
-    small[16:24] = (60_000).to_bytes(4) * 2
-    return bytes(small)
 
 
 async def test_what_is_not_what_it_says_is_not_taken(world: World) -> None:
@@ -87,12 +67,6 @@ async def test_a_file_name_is_no_header(world: World) -> None:
             assert not {"x-evil", "set-cookie"} & set(shown.headers)
             assert shown.headers["content-disposition"].startswith("attachment; filename*=UTF-8''")
             assert not set('"\r\n; ') & set(shown.headers["content-disposition"].split("''", 1)[1])
-
-
-SQL = [
-    "'", "' OR '1'='1", "'; DROP TABLE users; --", '"', "\\", "/*", "%", "_", "a%_b", "\0", "\ufffe",
-    "x" * 5_000, "$1", "%(id)s", "1e400", "NaN", "9" * 30,
-]  # fmt: skip
 
 
 async def test_no_query_is_a_statement(world: World) -> None:
@@ -170,12 +144,6 @@ async def test_no_field_is_taken_that_the_contract_does_not_have(world: World) -
 KNOWN_MORE = ("sessionId",)
 # They refuse names that they do not know.
 STRICT = {"073", "126"}
-
-ODD = [
-    "NaN", "Infinity", "1e400", "-0.01", "1e-400", "999999999999999999", "9" * 400, '"\\u0000"',
-    '"\\ud800"', "true", "null", '""', "[]", '{"a":1}', '"' + "x" * 6_000 + '"', "[" * 5_000 + "]" * 5_000,
-    '"1e400"', '"NaN"', '"-1"',
-]  # fmt: skip
 
 
 async def test_no_odd_value_breaks_anything(world: World) -> None:

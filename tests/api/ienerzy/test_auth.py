@@ -59,6 +59,13 @@ async def test_the_code_is_of_the_latest_user_type_and_of_its_phone_alone(world:
     assert codes.sent[PHONE].encode() not in bytes(rows[0][0])
 
 
+async def test_a_code_to_a_phone_that_was_taken_from_the_account_lets_nobody_in(world: World) -> None:
+    await sign_in(world.api, "dealer")
+    path = f"/admin/accounts/{world.dealer.id}"
+    await world.call(world.admin, "PATCH", path, json={"phone": "+919876543299"})
+    assert (await verify(world.api, world.codes.sent[PHONE])).status_code == 401
+
+
 async def test_guesses_at_the_same_time_share_no_try_and_a_code_makes_one_token(
     api: httpx.AsyncClient, dealer: Person, codes: Codes
 ) -> None:

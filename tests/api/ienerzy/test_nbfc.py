@@ -37,6 +37,13 @@ class AwayNbfc:
         raise self.error
 
 
+class DullNbfc(HouseNbfc):
+    """Has one name for all reports."""
+
+    async def submit_report(self, report: CollectionReport) -> ReportAnswer:
+        return ReportAnswer(True, "RPT1", "submitted", "Taken")
+
+
 async def submit(world: World, status: int = 201, **changes: Any) -> Any:
     body = {"consumer_id": world.consumer.id, "battery_id": world.battery.id, **TERMS, **changes}
     return await world.call(world.dealer, "POST", "/nbfc/submit-application", status, json=body)
@@ -239,6 +246,17 @@ async def test_collection_reports(
     await work(pool, bus, HouseNbfc(), clock)
     assert await count(pool, "SELECT count(*) FROM nbfc_reports WHERE sent_at IS NULL") == 0
     assert await count(pool, "SELECT count(DISTINCT report_id) FROM nbfc_reports") == 2
+    # one that calls two reports the same has got both
+    dull = make_service(nbfc=DullNbfc())
+    for _ in range(2):
+        taken = await dull.client.post("/api/nbfc/collection-report", json=body, headers=world.dealer.headers)
+        assert (taken.status_code, taken.json()["nbfc_response"]["report_id"]) == (201, "RPT1")
+    await work(pool, bus, HouseNbfc(), clock)
+    assert await count(pool, "SELECT count(*) FROM nbfc_reports WHERE report_id = 'RPT1'") == 1
+    assert (
+        await count(pool, "SELECT count(*) FROM nbfc_reports WHERE nbfc_response ->> 'report_id' = 'RPT1'")
+        == 2
+    )
     async with pool.connection() as db:
         assert await outbox.pending_count(db) == 0
 

@@ -356,6 +356,26 @@ async def test_the_first_rating_of_who_has_none_is_its_rating(world: World) -> N
         assert await row.fetchone() == (5, 1)
 
 
+async def test_a_rating_is_of_who_did_the_work(world: World) -> None:
+    other = await add_technician(world, "Tech Two")
+    ticket = (await open_ticket(world))["ticket"]["id"]
+    path = f"/service/tickets/{ticket}"
+    for technician, rating in ((world.technician.id, 1), (other, 5)):
+        await world.call(world.dealer, "PUT", f"{path}/assign", json={"technician_id": technician})
+        for status in ("in_progress", "resolved"):
+            await update(world, world.dealer, ticket, status=status)
+        await world.call(world.consumer, "POST", f"{path}/rate", json={"rating": rating})
+        if technician != other:
+            await update(world, world.dealer, ticket, status="open")
+            assert (await world.call(world.consumer, "GET", path))["satisfaction"] is None
+    metrics = await world.call(world.dealer, "GET", "/analytics/service-metrics")
+    (shown,) = metrics["technician_performance"]
+    assert (shown["technician_id"], shown["customer_satisfaction"]) == (other, 5)
+    async with world.pool.connection() as db:
+        row = await db.execute("SELECT rating::float8 FROM technicians ORDER BY user_id")
+        assert await row.fetchall() == [(1,), (5,)]
+
+
 async def alarm(world: World, clock: Clock, kind: str, severity: str = "critical") -> int:
     """Open an alarm as the health job does."""
     async with world.pool.connection() as db:
@@ -400,6 +420,20 @@ async def test_a_critical_alarm_opens_one_ticket(world: World, clock: Clock, bus
         ("assigned", None),
         ("opened", hot),
     ]
+
+
+async def test_an_alarm_makes_a_ticket_that_there_is_urgent(world: World, clock: Clock, bus: Any) -> None:
+    ticket = (await open_ticket(world, priority="low"))["ticket"]
+    before = await world.call(world.dealer, "GET", f"/service/tickets/{ticket['id']}")
+    for kind in ("cell_under_voltage", "over_temperature", "pack_under_voltage"):
+        await alarm(world, clock, kind)
+    await work_off(world, bus, clock)
+    (listed,) = (await world.call(world.dealer, "GET", "/service/tickets/active"))["active_tickets"]
+    assert (listed["id"], listed["priority"]) == (ticket["id"], "critical")
+    assert listed["sla_due_at"] == _later(before["created_at"], timedelta(days=1))
+    told = [each.body for each in await outgoing(world.pool) if each.user_id == world.dealer.id]
+    news = "reports cell under voltage: service ticket {} is open, Technician has it."
+    assert told == [f"Battery BAT001 {news.format(ticket['id'])}"]
 
 
 def test_every_kind_of_critical_alarm_has_a_category() -> None:
