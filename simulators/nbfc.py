@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from protocols.nbfc import EVENT_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, refusal, signed_headers
+from protocols.nbfc import SIGNATURE_HEADER, TIMESTAMP_HEADER, refusal, signed_headers
 
 log = structlog.get_logger()
 
@@ -209,8 +209,7 @@ class Sandbox:
         """Call the webhook until it has taken or refused the event."""
         body = _encoder.encode(call.body)
         for attempt in range(CALL_TRIES_MAX):
-            headers = signed_headers(self._settings.secret, body, int(time.time()))
-            headers[EVENT_HEADER] = call.key
+            headers = signed_headers(self._settings.secret, body, int(time.time()), call.key)
             try:
                 answer = await self._client.post(self._settings.webhook_url, content=body, headers=headers)
             except httpx.HTTPError as error:

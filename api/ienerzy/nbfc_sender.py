@@ -17,7 +17,8 @@ _signature = APIKeyHeader(
     name=SIGNATURE_HEADER,
     scheme_name="NBFC",
     auto_error=False,
-    description=f"sha256= and the HMAC-SHA256 of {TIMESTAMP_HEADER}, a point and the body, in hexadecimal",
+    description=f"sha256= and the HMAC-SHA256, in hexadecimal, of {TIMESTAMP_HEADER}, {EVENT_HEADER} where it"
+    " is sent, and the body, with points between",
 )
 _WHY = {
     "signature": "The signature of the NBFC is not right",
@@ -64,7 +65,8 @@ async def _sender(
     if signed is None:
         raise unauthenticated()
     now_s = context.clock() // 1_000_000
-    why = refusal(context.config.nbfc_secret, timestamp, signed, await request.body(), now_s)
+    event_id = request.headers.get(EVENT_HEADER, "")
+    why = refusal(context.config.nbfc_secret, timestamp, signed, await request.body(), now_s, event_id)
     if why is not None:
         raise unauthenticated(_WHY[why])
     return Sender(None, is_nbfc=True)

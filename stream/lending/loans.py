@@ -226,8 +226,8 @@ async def record_payment(connection: Connection, application_id: int, **new: Unp
 async def pay_emi(connection: Connection, emi: Emi, **settlement: Unpack[Settlement]) -> Payment:
     """Record a payment for this instalment; without an amount: of it, what is older, and penalties.
 
-    It pays the oldest first, whichever it was meant for. Raises `LoanRefusedError` (it is paid already), and
-    what `record_payment` raises.
+    It pays the oldest first, whichever it was meant for. Raises `LoanRefusedError` (it is paid already, more
+    than all that is left), and what `record_payment` raises.
     """
     application = await _held(connection, emi.application_id)
     before = await _earlier(connection, application, settlement["key"])
@@ -240,6 +240,11 @@ async def pay_emi(connection: Connection, emi: Emi, **settlement: Unpack[Settlem
         if not line.open_minor and not line.penalty_open_minor(day, loan.charges):
             raise LoanRefusedError(f"instalment {emi.emi_number} is {line.status} already")
         amount_minor = amount_minor or loan.book.settles_minor(emi.emi_number, day, loan.charges)
+        whole_minor = loan.book.settles_minor(len(loan.emis), day, loan.charges)
+        if amount_minor > whole_minor:  # a slip of the hand: nothing pays it back
+            raise LoanRefusedError(
+                f"{amount_minor / 100:.2f} is too much: {whole_minor / 100:.2f} pay all instalments"
+            )
     return await _settle(connection, application, before, amount_minor, "instalment", settlement)
 
 

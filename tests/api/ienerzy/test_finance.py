@@ -236,6 +236,11 @@ async def test_who_is_late_and_what_a_payment_changes(world: World, day: date) -
     assert paid["details"] == "Instalment 2 is paid already"
     ahead = await world.call(world.dealer, "POST", f"/finance/emi/{third['id']}/pay", 201, json={})
     assert (ahead["payment"]["amount"], ahead["emi"]["status"]) == ("1875.00", "paid")
+    too_much = {"amount": 39_375.01}  # of the 21 that are left
+    refused = await world.call(
+        world.dealer, "POST", f"/finance/emi/{second['id'] + 2}/pay", 400, json=too_much
+    )
+    assert "39375.00 pay all instalments" in refused["details"]
 
     listed = await world.call(world.consumer, "GET", "/finance/payments")
     assert [each["amount"] for each in listed] == ["1875.00", owed["total_amount"], "1000.00", "875.00"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from protocols.nbfc import EVENT_HEADER, signed_headers
+from protocols.nbfc import signed_headers
 from protocols.timestamps import to_datetime
 from storage.database import Pool
 from storage.queries import outbox
@@ -59,9 +59,7 @@ async def webhook(
     key: str | None = None,
 ) -> httpx.Response:
     sent = json.dumps(body).encode()
-    headers = signed_headers(secret, sent, clock() // 1_000_000 - age_s)
-    if key is not None:
-        headers[EVENT_HEADER] = key
+    headers = signed_headers(secret, sent, clock() // 1_000_000 - age_s, key or "")
     return await service.client.post("/api/nbfc/webhook-status", content=sent, headers=headers)
 
 
