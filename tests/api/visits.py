@@ -63,6 +63,7 @@ class Visit:
 
     def run(self, document: dict[str, Any]) -> None:
         """Make all requests."""
+        document = _without_security(document)
         with requests.Session() as session, psycopg.connect(self._database_url, autocommit=True) as database:
             for operation in _operations(document):
                 self._aim.refresh(database)
@@ -97,6 +98,15 @@ class Visit:
             case.validate_response(answer, checks=CHECKS, headers=headers)
         except FailureGroup as group:
             self.faults[f"{case.method} {case.path} as {role}"] = "\n".join(map(str, group.exceptions))
+
+
+def _without_security(document: dict[str, Any]) -> dict[str, Any]:
+    """The tokens are ours: made-up ones would have every wrong body end with a 401."""
+    paths = {
+        path: {method: {**operation, "security": []} for method, operation in item.items()}
+        for path, item in document["paths"].items()
+    }
+    return {**document, "paths": paths}
 
 
 def _operations(document: dict[str, Any]) -> Iterator[Operation]:

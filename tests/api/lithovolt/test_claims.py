@@ -3,7 +3,7 @@
 import asyncio
 import io
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from PIL import Image
 from storage.database import Pool, fetch_value
 from storage.queries import batteries, battery_health, devices
 from stream.files import DiskStore
+from stream.lending.terms import ZONE, today
 from tests.api.helpers import Clock, Person, Service
 from tests.api.lithovolt.warranty_scene import CLAIMS, URL, activated, add_serials, statuses, stock
 
@@ -79,8 +80,8 @@ async def test_the_batterys_own_telemetry_is_the_evidence(
     now = clock.moment()
     await stock(pool, clock, wholesaler, "LV48-A", "LV48-B")
     await report(pool, "lv48-a", now)
-    bought = (now - timedelta(days=30)).date().isoformat()
-    made = await activated(api, consumer, "LV48-A", purchase_date=bought)
+    bought = today(now) - timedelta(days=30)
+    made = await activated(api, consumer, "LV48-A", purchase_date=bought.isoformat())
     shown = await claimed(api, consumer, made["id"])
     assert (shown["status"], shown["verdict"]) == ("submitted", "outside terms")
     evidence = shown["evidence"]
@@ -104,7 +105,8 @@ async def test_the_batterys_own_telemetry_is_the_evidence(
     )
     assert (found["cycles"]["worst"], found["cycles"]["verdict"]) == (402, "within terms")
     assert found["charge_over_current"]["verdict"] is None  # the terms have no such limit
-    assert found["silence"]["worst"] == pytest.approx(28, abs=1)
+    quiet = now - timedelta(days=2) - datetime.combine(bought, time(), ZONE)
+    assert found["silence"]["worst"] == pytest.approx(quiet / timedelta(days=1), abs=0.01)
     assert [each["kind"] for each in evidence["alarms"]] == ["over_temperature"]
 
     path = f"{CLAIMS}{shown['id']}/"
