@@ -7,8 +7,6 @@ from email_validator import EmailNotValidError, validate_email
 from fastapi import Header
 from pydantic import AfterValidator, Field
 
-from api import phones
-
 TEXT_CHARACTERS_MAX = 200
 # Far beyond any wallet, and far inside bigint.
 AMOUNT_MAX = 10_000_000_000
@@ -29,7 +27,6 @@ def _email(text: str) -> str:
         raise ValueError("Invalid email format") from error
 
 
-normalise_phone = phones.normalise_phone
 # PostgreSQL's text cannot hold NUL.
 Storable = AfterValidator(_no_nul)
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_CHARACTERS_MAX), Storable]

@@ -6,11 +6,11 @@ from typing import Any
 
 from api.context import Context
 from api.errors import Problem
-from api.fields import normalise_phone
 from api.lithovolt.schemas import refused
 from api.lithovolt.user_schemas import RegisterIn, UserIn
 from api.logins import hash_token, new_token
 from api.passwords import hash_password
+from api.phones import normalise_phone
 from storage.database import Connection
 from storage.errors import AlreadyExistsError
 from storage.queries import lithovolt_users, password_resets

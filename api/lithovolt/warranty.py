@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.callers import Caller
 from api.context import Context, Ctx, Db
-from api.fields import Storable, normalise_phone
+from api.fields import Storable
 from api.limits import too_many_requests
 from api.lithovolt.callers import Admin, AnyUser, Consumer, WholesalerOrConsumer
 from api.lithovolt.paging import Page, Pages
@@ -22,6 +22,7 @@ from api.lithovolt.warranty_schemas import (
     VoidIn,
     WarrantyOut,
 )
+from api.phones import normalise_phone
 from api.routing import Router
 from api.uploaded_files import BINARY
 from storage.database import Connection

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from deploy.clock import clock
 from deploy.messages import SetupError
 from deploy.settings import Settings, needed, plain
-from stream.files import DiskStore, FileStore, S3Settings, S3Store
+from stream.files import DiskStore, FileStore
 from stream.lending.terms import LendingTerms
 from stream.mail import LogMail, MailProvider, MailSettings, SmtpMail
 from stream.nbfc.provider import HouseNbfc, HttpNbfc, NbfcProvider
@@ -58,6 +58,8 @@ def files(settings: Settings) -> FileStore:
     if not settings.files_key_id or settings.files_key_secret is None:
         problem = "GRIDWIRE_FILES_BUCKET needs a key."
         raise SetupError(problem, "Set GRIDWIRE_FILES_KEY_ID and GRIDWIRE_FILES_KEY_SECRET.")
+    from stream.files.s3 import S3Settings, S3Store
+
     bucket = S3Settings(
         bucket=settings.files_bucket,
         key_id=settings.files_key_id,

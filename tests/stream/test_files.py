@@ -18,8 +18,6 @@ from stream.files import (
     FileMissingError,
     FileStore,
     FileStoreError,
-    S3Settings,
-    S3Store,
     UnfitFileError,
     check_file,
     format_of,
@@ -27,6 +25,7 @@ from stream.files import (
     reduce_image,
 )
 from stream.files.kinds import DOCUMENT_BYTES_MAX, IMAGE_BYTES_MAX
+from stream.files.s3 import S3Settings, S3Store
 
 KEY = "profile/" + "ab" * 16 + ".png"
 PDF = b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\nxref\ntrailer\n<<>>\nstartxref\n9\n%%EOF\n"

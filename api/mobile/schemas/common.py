@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
-from api.fields import normalise_phone
+from api.phones import normalise_phone
 
 T = TypeVar("T")
 PHONE_REGION = "ZA"

@@ -14,7 +14,8 @@ from api.operations import providers
 from deploy.messages import SetupError
 from deploy.settings import Settings
 from storage.queries.uploads import Upload
-from stream.files import DiskStore, S3Store
+from stream.files import DiskStore
+from stream.files.s3 import S3Store
 from tests.api.helpers import SECRET
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
